@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the kernel programs and the agent: every byte that
+ * crosses the ring buffer or a map is declared here and nowhere else.
+ *
+ * A raw record is a `struct record` followed by items: a `struct item` and
+ * its bytes, one after the other, up to `size`. Fields are ordered so that no
+ * padding is needed; the generator refuses holes and the sizes are asserted.
+ */
+#ifndef HAUBERK_ABI_H
+#define HAUBERK_ABI_H
+
+#include <linux/types.h>
+
+enum limit {
+	ABI_VERSION = 1,	 /* grows with any change of this file; recordings carry it */
+	PATH_SIZE = 4096,	 /* PATH_MAX of linux/limits.h */
+	ARGV_SIZE = 12288,	 /* bytes of argv that an exec record holds; more is cut and said so */
+	ADDRESS_SIZE = 128,	 /* sizeof(struct sockaddr_storage) */
+	DNS_SIZE = 512,		 /* a DNS message over UDP without extensions, RFC 1035 */
+	ARGUMENT_COUNT = 6,	 /* what a system call can take */
+	SYSCALL_SLOTS = 2048,	 /* native numbers, then the 32-bit ones from COMPAT_SLOT on */
+	COMPAT_SLOT = 1024,
+	SOCKETCALL_SLOT = 1984,	 /* ... then the calls that socketcall(2) multiplexes */
+	ITEMS_SIZE = 25600,	 /* all items of a record; a draft must fit a per-CPU map value */
+	PREFIX_SIZE = 256,	 /* of the path that the operator asked for */
+	ERRNO_COUNT = 192,
+};
+
+enum hook {
+	HOOK_NONE = 0,
+	HOOK_SYSCALL = 1,  /* tp_btf/sys_exit */
+	HOOK_EXEC = 2,	   /* tp_btf/sched_process_exec */
+	HOOK_FORK = 3,	   /* tp_btf/sched_process_fork */
+	HOOK_EXIT = 4,	   /* tp_btf/sched_process_exit */
+	HOOK_DNS = 5,	   /* tp_btf/net_dev_queue */
+	HOOK_IO_URING = 6, /* tp_btf/io_uring_complete */
+	HOOK_CGROUP = 7,   /* tp_btf/cgroup_mkdir; also one for each cgroup that was there before */
+	HOOK_PROCESS = 8,  /* no hook: a process that was there before, told by procfs */
+	HOOK_COUNT = 9,
+};
+
+/* KubeArmor's classes; what the operator selects and the ledger is kept by. */
+enum operation {
+	OPERATION_PROCESS = 0,
+	OPERATION_FILE = 1,
+	OPERATION_NETWORK = 2,
+	OPERATION_SYSCALL = 3,
+	OPERATION_COUNT = 4,
+};
+
+enum record_flag {
+	RECORD_STATE = 1,      /* bookkeeping: tells who is who, is no event */
+	RECORD_CUT = 2,	       /* a string was longer than what a record holds */
+	RECORD_UNREADABLE = 4, /* a string could not be read: its page was not there */
+	RECORD_COMPAT = 8,     /* a 32-bit system call */
+	RECORD_DELETED = 16,   /* the object has no name in its file system any more */
+	RECORD_LATE = 32,      /* an argument was copied after the call, not before it */
+	RECORD_SCRIPT = 64,    /* the image is an interpreter; argv is the interpreter's */
+};
+
+enum item_kind {
+	ITEM_CWD = 1,	     /* working directory */
+	ITEM_TTY = 2,	     /* controlling terminal, "pts0" */
+	ITEM_EXECUTABLE = 3, /* path of the running image */
+	ITEM_FILENAME = 4,   /* what was asked to be executed, as the caller wrote it */
+	ITEM_ARGV = 5,	     /* arguments, each ended by NUL */
+	ITEM_OBJECT = 6,     /* path of the kernel's object that stands for argument `index` */
+	ITEM_ARGUMENT = 7,   /* argument `index` as the caller passed it */
+	ITEM_BASE = 8,	     /* path of the directory that argument `index` is relative to */
+	ITEM_ADDRESS = 9,    /* struct sockaddr */
+	ITEM_CGROUP = 10,    /* path of a cgroup in its hierarchy */
+	ITEM_DNS = 11,	     /* a DNS message */
+	ITEM_COMM = 12,	     /* name of the thread */
+};
+
+struct item {
+	__u8 kind;  /* enum item_kind */
+	__u8 index; /* of the argument */
+	__u16 size; /* bytes that follow */
+};
+
+struct record {
+	__u64 time_ns;	 /* CLOCK_BOOTTIME */
+	__u64 sequence;	 /* per CPU; counts the lost ones too, so a gap is a loss */
+	__u64 cgroup_id; /* names the workload */
+	__u64 start_ns;	 /* CLOCK_BOOTTIME at which the process was forked; with tgid it names a process for good */
+	__s64 result;	 /* what the system call returned; exit code (wait status) for HOOK_EXIT */
+	__u64 arguments[ARGUMENT_COUNT];
+	__u32 tgid;	 /* in the initial PID namespace */
+	__u32 tid;
+	__u32 ppid;	 /* tgid of the parent, in the initial PID namespace */
+	__u32 ns_tgid;	 /* the same two in the process's own PID namespace; */
+	__u32 ns_ppid;	 /* 0 where the parent is outside of it */
+	__u32 pid_ns;	 /* inode numbers of the namespaces */
+	__u32 mnt_ns;
+	__u32 uid;	 /* real UID in the initial user namespace */
+	__u32 exec_id;	 /* how many images this line of processes has run; changes with each exec */
+	__u16 hook;	 /* enum hook */
+	__u16 syscall;	 /* its slot in `syscalls`: the native number, COMPAT_SLOT + the 32-bit one */
+	__u16 cpu;
+	__u16 flags;	 /* enum record_flag */
+	__u32 size;	 /* of header and items together */
+};
+
+_Static_assert(sizeof(struct item) == 4, "item is ABI");
+_Static_assert(sizeof(struct record) == 136, "record is ABI");
+
+/* How the kernel programs treat one argument of a system call. */
+enum argument_kind {
+	ARGUMENT_NUMBER = 0,
+	ARGUMENT_DIRFD = 1,   /* the directory that the next path is relative to */
+	ARGUMENT_PATH = 2,    /* a path in user memory */
+	ARGUMENT_STRING = 3,  /* any other string in user memory */
+	ARGUMENT_ADDRESS = 4, /* a struct sockaddr in user memory; its size is the next argument */
+	ARGUMENT_ARGV = 5,    /* a vector of strings in user memory */
+	ARGUMENT_FD = 6,      /* a descriptor whose file is the object */
+};
+
+/* Which object of the kernel a successful call leaves behind. */
+enum object_kind {
+	OBJECT_NONE = 0,
+	OBJECT_OPENED = 1, /* the file behind the descriptor that was returned */
+	OBJECT_FILE = 2,   /* the file behind the ARGUMENT_FD */
+	OBJECT_PEER = 3,   /* the far end of the socket that argument 0 names */
+	OBJECT_LOCAL = 4,  /* the near end of it */
+	OBJECT_ACCEPTED = 5, /* the far end of the socket that was returned */
+	OBJECT_IMAGE = 6,    /* success is told by HOOK_EXEC */
+};
+
+/* One row of the catalogue (decode/syscalls.py), written by the loader. */
+struct syscall {
+	__u8 known;
+	__u8 operation; /* enum operation */
+	__u8 object;	/* enum object_kind */
+	__u8 at_entry;	/* strings are copied when the call begins */
+	__u8 arguments[ARGUMENT_COUNT]; /* enum argument_kind */
+};
+
+_Static_assert(sizeof(struct syscall) == 10, "syscall is ABI");
+
+/* Why an event was left out in the kernel. */
+enum filter {
+	FILTER_OPERATION = 0,
+	FILTER_WORKLOAD = 1,
+	FILTER_PROCESS = 2,
+	FILTER_PATH = 3,
+	FILTER_RESULT = 4,
+	FILTER_COUNT = 5,
+};
+
+/* The ledger's kernel side: one per CPU and operation. */
+struct counters {
+	__u64 seen;
+	__u64 sent;
+	__u64 lost;
+	__u64 state_sent; /* records that are no events */
+	__u64 state_lost;
+	__u64 filtered[FILTER_COUNT];
+};
+
+_Static_assert(sizeof(struct counters) == 80, "counters is ABI");
+
+/* What the operator wants to see; written by the agent, may change while running. */
+struct selection {
+	__u32 operations; /* bit set of enum operation */
+	__u8 lifecycle;	  /* fork and exit as events */
+	__u8 passed;	  /* results >= 0 */
+	__u8 reserved;
+	__u8 prefix_size; /* 0: any path */
+	__u8 errnos[ERRNO_COUNT]; /* 1: wanted; 0 stands for all errors beyond the array */
+	char prefix[PREFIX_SIZE];
+};
+
+_Static_assert(sizeof(struct selection) == 456, "selection is ABI");
+
+/* One image that a process runs: the key of `unwanted`. */
+struct image {
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 exec_id;
+};
+
+_Static_assert(sizeof(struct image) == 16, "image is ABI");
+
+#endif

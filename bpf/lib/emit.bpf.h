@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Building a raw record in a scratch buffer, and sending it.
+ *
+ * A record is complete before anything is reserved in the ring buffer: what is
+ * filtered costs no room there. Sent records do not wake the reader, which
+ * looks by itself every few milliseconds.
+ */
+#ifndef HAUBERK_EMIT_BPF_H
+#define HAUBERK_EMIT_BPF_H
+
+#include "kernel.h"
+#include "abi.h"
+#include "lib/path.bpf.h"
+#include "lib/task.bpf.h"
+#include "lib/visibility.bpf.h"
+
+#define ITEM_MAX PATH_SIZE
+
+/* raw records for the agent; sized by the loader */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} records SEC(".maps");
+
+/* One record under construction. The items leave room for one more at any time. */
+struct draft {
+	struct record record;
+	char items[ITEMS_SIZE];
+	struct path_buffer path;
+};
+
+/*
+ * 0 -> the draft of this CPU. Its users are tracepoint programs, which run with
+ * preemption off and do not interrupt each other; the packet program may
+ * interrupt them and has the second one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct draft);
+} drafts SEC(".maps");
+
+/* 0 -> how many records this CPU has wanted to send */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} sequences SEC(".maps");
+
+static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct *task)
+{
+	__u32 zero = 0;
+	struct draft *draft = bpf_map_lookup_elem(&drafts, &zero);
+
+	if (!draft)
+		return NULL;
+	__builtin_memset(&draft->record, 0, sizeof(draft->record));
+	draft->record.time_ns = bpf_ktime_get_boot_ns();
+	draft->record.uid = bpf_get_current_uid_gid();
+	draft->record.cpu = bpf_get_smp_processor_id();
+	draft->record.hook = hook;
+	task_describe(&draft->record, task);
+	return draft;
+}
+
+/* Where the next item goes, or NULL if a string of ITEM_MAX bytes might not fit any more. */
+static __always_inline struct item *item_begin(struct draft *draft)
+{
+	__u32 used = draft->record.size;
+
+	if (used > ITEMS_SIZE - ITEM_MAX - sizeof(struct item)) {
+		draft->record.flags |= RECORD_CUT;
+		return NULL;
+	}
+	return (struct item *)&draft->items[used];
+}
+
+static __always_inline void item_end(struct draft *draft, struct item *item, __u8 kind, __u8 index, __u16 size)
+{
+	item->kind = kind;
+	item->index = index;
+	item->size = size;
+	draft->record.size += sizeof(*item) + size;
+}
+
+/* Adds @size bytes of kernel memory. */
+static __always_inline void add_bytes(struct draft *draft, __u8 kind, __u8 index, const void *from, __u32 size)
+{
+	struct item *item = item_begin(draft);
+
+	if (!item)
+		return;
+	if (size > ITEM_MAX) {
+		size = ITEM_MAX;
+		draft->record.flags |= RECORD_CUT;
+	}
+	if (bpf_probe_read_kernel(item + 1, size, from)) {
+		draft->record.flags |= RECORD_UNREADABLE;
+		size = 0;
+	}
+	item_end(draft, item, kind, index, size);
+}
+
+/* Adds a string of kernel or user memory, without its NUL. */
+static __always_inline void add_string(struct draft *draft, __u8 kind, __u8 index, const void *from, bool user)
+{
+	struct item *item = item_begin(draft);
+	long size;
+
+	if (!item)
+		return;
+	if (user)
+		size = bpf_probe_read_user_str(item + 1, ITEM_MAX, from);
+	else
+		size = bpf_probe_read_kernel_str(item + 1, ITEM_MAX, from);
+	if (size < 0) {
+		draft->record.flags |= RECORD_UNREADABLE;
+		size = 1;
+	} else if (size == ITEM_MAX) {
+		draft->record.flags |= RECORD_CUT;
+	}
+	item_end(draft, item, kind, index, size - 1);
+}
+
+/* Adds @size bytes that are items already. */
+static __always_inline void add_raw(struct draft *draft, const char *items, __u32 size)
+{
+	__u32 used = draft->record.size;
+
+	if (size > 3 * (ITEM_MAX + sizeof(struct item)) || used > ITEMS_SIZE - 3 * (ITEM_MAX + sizeof(struct item))) {
+		draft->record.flags |= RECORD_CUT;
+		return;
+	}
+	if (!bpf_probe_read_kernel(&draft->items[used], size, items))
+		draft->record.size += size;
+}
+
+/* Adds the path that path_build() has left in the draft's buffer. */
+static __always_inline void add_built_path(struct draft *draft, __u8 kind, __u8 index, __u32 start)
+{
+	__u32 size = PATH_SIZE - start;
+
+	if (size > PATH_SIZE)
+		return;
+	add_bytes(draft, kind, index, &draft->path.bytes[start & (PATH_SIZE - 1)], size);
+}
+
+static __always_inline void add_path(struct draft *draft, __u8 kind, __u8 index, struct path *path)
+{
+	__u32 start = path_build(&draft->path, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry),
+				 &draft->record.flags);
+
+	add_built_path(draft, kind, index, start);
+}
+
+/* Adds where @task works: directory and terminal. */
+static __always_inline void add_place(struct draft *draft, struct task_struct *task)
+{
+	struct tty_struct *tty = task->signal->tty;
+
+	if (task->fs)
+		add_path(draft, ITEM_CWD, 0, &task->fs->pwd);
+	if (tty)
+		add_string(draft, ITEM_TTY, 0, tty->name, false);
+}
+
+/*
+ * Sends the draft. Events may fill three quarters of the ring buffer; the rest
+ * is kept for the records that say who is who, so that a flood of events never
+ * costs the names of the processes in it.
+ */
+static __always_inline void draft_send(struct draft *draft, struct counters *counters)
+{
+	__u32 zero = 0, size = draft->record.size;
+	__u64 *sequence = bpf_map_lookup_elem(&sequences, &zero);
+	bool state = draft->record.flags & RECORD_STATE;
+	bool full;
+	long error = -1;
+
+	if (!sequence)
+		return;
+	draft->record.sequence = __sync_fetch_and_add(sequence, 1);
+	if (size > ITEMS_SIZE)
+		size = ITEMS_SIZE;
+	size += sizeof(draft->record);
+	draft->record.size = size;
+	full = !state && bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) >
+				 bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 4 * 3;
+	if (!full)
+		error = bpf_ringbuf_output(&records, &draft->record, size, BPF_RB_NO_WAKEUP);
+	if (state)
+		*(error ? &counters->state_lost : &counters->state_sent) += 1;
+	else
+		*(error ? &counters->lost : &counters->sent) += 1;
+}
+
+#endif

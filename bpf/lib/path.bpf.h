@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The path of a kernel object in the mount namespace it lives in.
+ *
+ * Built from the leaf to the root, so it grows downwards from the end of a
+ * buffer. Neither chroot nor /proc/self/root changes it: it ends at the root
+ * of the mount namespace.
+ */
+#ifndef HAUBERK_PATH_BPF_H
+#define HAUBERK_PATH_BPF_H
+
+#include "kernel.h"
+#include "abi.h"
+
+#define NAME_SIZE 256			   /* NAME_MAX and a slash */
+#define PATH_STEPS (PATH_SIZE / 2 + 64)	   /* the deepest path, one letter a name, and its mounts */
+
+/* Room for a path below PATH_SIZE, and behind it what the verifier wants to see. */
+struct path_buffer {
+	char bytes[PATH_SIZE + NAME_SIZE];
+};
+
+struct path_walk {
+	struct path_buffer *buffer;
+	struct dentry *dentry;
+	struct mount *mount;
+	struct dentry *mount_root;
+	__u32 start; /* of the path in the buffer; it ends at PATH_SIZE */
+	__u32 flags; /* enum record_flag */
+};
+
+static __always_inline struct mount *mount_of(struct vfsmount *mnt)
+{
+	return (struct mount *)((char *)mnt - bpf_core_field_offset(struct mount, mnt));
+}
+
+static long path_step(__u32 step, struct path_walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent;
+	const unsigned char *name;
+	__u32 start, size;
+
+	if (dentry == walk->mount_root) {
+		struct mount *mount = walk->mount;
+		struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+
+		if (up == mount || !up) /* the root of the namespace */
+			return 1;
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = up;
+		walk->mount_root = BPF_CORE_READ(up, mnt.mnt_root);
+		return 0;
+	}
+
+	parent = BPF_CORE_READ(dentry, d_parent);
+	name = BPF_CORE_READ(dentry, d_name.name);
+	size = BPF_CORE_READ(dentry, d_name.len) & (NAME_SIZE - 1);
+
+	if (parent == dentry) { /* in no directory: a memfd, a pipe, or the end of a detached mount */
+		if (walk->start == PATH_SIZE) {
+			walk->start = PATH_SIZE - size;
+			bpf_probe_read_kernel(&walk->buffer->bytes[walk->start & (PATH_SIZE - 1)], size, name);
+		}
+		return 1;
+	}
+
+	if (walk->start < size + 1) { /* what is cut is the beginning: the leaf tells most */
+		walk->flags |= RECORD_CUT;
+		return 1;
+	}
+	start = (walk->start - size - 1) & (PATH_SIZE - 1);
+	walk->buffer->bytes[start] = '/';
+	if (bpf_probe_read_kernel(&walk->buffer->bytes[start + 1], size, name))
+		walk->flags |= RECORD_UNREADABLE;
+	walk->start = start;
+	walk->dentry = parent;
+	return 0;
+}
+
+/*
+ * Writes the path to the end of @buffer and returns where it starts; it ends
+ * at PATH_SIZE, without a NUL. What went wrong is added to @flags.
+ */
+static __always_inline __u32 path_build(struct path_buffer *buffer, struct vfsmount *mnt,
+					struct dentry *dentry, __u16 *flags)
+{
+	struct path_walk walk = {
+		.buffer = buffer,
+		.dentry = dentry,
+		.mount = mount_of(mnt),
+		.mount_root = BPF_CORE_READ(mnt, mnt_root),
+		.start = PATH_SIZE,
+	};
+
+	if (!dentry)
+		return PATH_SIZE;
+	bpf_loop(PATH_STEPS, path_step, &walk, 0);
+	if (walk.start == PATH_SIZE) { /* the root itself */
+		walk.start = PATH_SIZE - 1;
+		buffer->bytes[PATH_SIZE - 1] = '/';
+	}
+	*flags |= walk.flags;
+	return walk.start;
+}
+
+#endif

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Processes: who they are, and what they turn into.
+ *
+ *   tp_btf/sched_process_exec   a new image, seen after the kernel resolved it
+ *   tp_btf/sched_process_fork   a new process
+ *   tp_btf/sched_process_exit   the last thread of a process has ended
+ *
+ * Their records are sent whatever is selected: without them nobody else's
+ * record could be given a name.
+ */
+#include "lib/arguments.bpf.h"
+
+/* The strings of argv as the kernel has laid them out for the new image. */
+static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *mm)
+{
+	__u64 start = mm->arg_start;
+	__u64 size = mm->arg_end - start;
+	__u32 used = draft->record.size;
+	struct item *item;
+
+	if (used > ITEMS_SIZE - ARGV_SIZE - sizeof(*item)) {
+		draft->record.flags |= RECORD_CUT;
+		return;
+	}
+	item = (struct item *)&draft->items[used];
+	if (size > ARGV_SIZE) {
+		size = ARGV_SIZE;
+		draft->record.flags |= RECORD_CUT;
+	}
+	if (bpf_probe_read_user(item + 1, size, (void *)start)) {
+		draft->record.flags |= RECORD_UNREADABLE;
+		size = 0;
+	}
+	item_end(draft, item, ITEM_ARGV, 0, size);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct counters *counters = counters_of(OPERATION_PROCESS);
+	struct selection *selection = selected();
+	struct mm_struct *mm = task->mm;
+	struct pending *pending;
+	struct file *executable;
+	struct draft *draft;
+	int reason;
+
+	draft = draft_begin(HOOK_EXEC, task);
+	if (!draft || !counters || !selection || !mm)
+		return 0;
+	pending = bpf_task_storage_get(&pendings, task, NULL, 0);
+	if (pending) {
+		__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
+		draft->record.syscall = pending->slot;
+	}
+	if (is_compat(task))
+		draft->record.flags |= RECORD_COMPAT;
+	if (bprm->interp != bprm->filename)
+		draft->record.flags |= RECORD_SCRIPT;
+
+	executable = mm->exe_file;
+	if (executable) {
+		add_path(draft, ITEM_EXECUTABLE, 0, &executable->f_path);
+		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
+			draft->record.flags |= RECORD_DELETED;
+	}
+	add_place(draft, task);
+	add_string(draft, ITEM_FILENAME, 0, bprm->filename, false);
+	add_new_argv(draft, mm);
+
+	counters->seen++;
+	reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
+	if (reason >= 0) {
+		counters->filtered[reason]++;
+		draft->record.flags |= RECORD_STATE;
+	}
+	draft_send(draft, counters);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct counters *counters = counters_of(OPERATION_PROCESS);
+	struct selection *selection = selected();
+	struct draft *draft;
+
+	if (child->tgid == parent->tgid) /* a thread */
+		return 0;
+	draft = draft_begin(HOOK_FORK, child);
+	if (!draft || !counters || !selection)
+		return 0;
+	draft->record.arguments[0] = parent->tgid;
+	if (!selection->lifecycle) {
+		draft->record.flags |= RECORD_STATE;
+	} else {
+		int reason = filter_of(selection, OPERATION_PROCESS, parent, 0, draft->record.cgroup_id);
+
+		counters->seen++;
+		add_place(draft, child);
+		if (reason >= 0) {
+			counters->filtered[reason]++;
+			draft->record.flags |= RECORD_STATE;
+		}
+	}
+	draft_send(draft, counters);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	struct counters *counters = counters_of(OPERATION_PROCESS);
+	struct selection *selection = selected();
+	struct draft *draft;
+
+	if (task->signal->live.counter) /* other threads go on */
+		return 0;
+	draft = draft_begin(HOOK_EXIT, task);
+	if (!draft || !counters || !selection)
+		return 0;
+	draft->record.result = task->signal->group_exit_code ? task->signal->group_exit_code : task->exit_code;
+	if (!selection->lifecycle) {
+		draft->record.flags |= RECORD_STATE;
+	} else {
+		int reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
+
+		counters->seen++;
+		add_place(draft, task);
+		if (reason >= 0) {
+			counters->filtered[reason]++;
+			draft->record.flags |= RECORD_STATE;
+		}
+	}
+	draft_send(draft, counters);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * System calls, as the catalogue describes them.
+ *
+ *   tp_btf/sys_enter   copies what user memory holds and the call will use up
+ *   tp_btf/sys_exit    tells what was done, and what came of it
+ *
+ * Both are entered for every system call of the machine, so they leave at once
+ * for a call that is not in the catalogue.
+ */
+#include "lib/arguments.bpf.h"
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct selection *selection;
+	struct syscall *syscall;
+	struct pending *pending;
+	struct draft *draft;
+	__u32 slot = slot_of(task, number);
+	__u32 zero = 0, size;
+
+	syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	if (!syscall || !syscall->at_entry)
+		return 0;
+	selection = selected();
+	draft = bpf_map_lookup_elem(&drafts, &zero);
+	if (!selection || !draft)
+		return 0;
+	/* how it will end is not known yet: any result will do */
+	if (!(selection->operations >> syscall->operation & 1))
+		return 0;
+
+	draft->record.size = 0;
+	draft->record.flags = is_compat(task) ? RECORD_COMPAT : 0;
+	load_arguments(draft->record.arguments, regs, task);
+	if (slot == COMPAT_SLOT + I386_SOCKETCALL) {
+		__u32 words[ARGUMENT_COUNT] = {};
+
+		slot = SOCKETCALL_SLOT + draft->record.arguments[0];
+		bpf_probe_read_user(words, sizeof(words), (void *)draft->record.arguments[1]);
+		for (int i = 0; i < ARGUMENT_COUNT; i++)
+			draft->record.arguments[i] = words[i];
+		syscall = bpf_map_lookup_elem(&syscalls, &slot);
+		if (!syscall || !syscall->known)
+			return 0;
+	}
+	add_arguments(draft, syscall, task);
+
+	pending = bpf_task_storage_get(&pendings, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!pending)
+		return 0;
+	size = draft->record.size;
+	if (size > sizeof(pending->items)) {
+		size = 0;
+		draft->record.flags |= RECORD_CUT;
+	}
+	bpf_probe_read_kernel(pending->items, size, draft->items);
+	__builtin_memcpy(pending->arguments, draft->record.arguments, sizeof(pending->arguments));
+	pending->slot = slot;
+	pending->size = size;
+	pending->flags = draft->record.flags;
+	return 0;
+}
+
+/* True if an unreadable page is the only reason why an argument is missing. */
+static __always_inline bool must_copy_again(const struct pending *pending)
+{
+	return pending->flags & RECORD_UNREADABLE;
+}
+
+/* Adds the paths that the kernel's own objects gave while the call ran. */
+static __always_inline bool add_named(struct draft *draft, struct task_struct *task,
+				      const struct syscall *syscall)
+{
+	struct named *named = bpf_task_storage_get(&nameds, task, NULL, 0);
+	int path = 0;
+
+	if (!named)
+		return false;
+	for (int i = 0; i < ARGUMENT_COUNT; i++) {
+		__u32 start;
+
+		if (syscall->arguments[i] != ARGUMENT_PATH || path > 1)
+			continue;
+		start = named->starts[path & 1];
+		if (start && start <= PATH_SIZE)
+			add_bytes(draft, ITEM_OBJECT, i, &named->paths[path & 1].bytes[start & (PATH_SIZE - 1)],
+				  PATH_SIZE - start);
+		path++;
+	}
+	draft->record.flags |= named->flags;
+	bpf_task_storage_delete(&nameds, task);
+	return true;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pending *pending = NULL;
+	struct selection *selection;
+	struct counters *counters;
+	struct syscall *syscall;
+	struct file *file = NULL;
+	struct sock *sk = NULL;
+	struct draft *draft;
+	__u32 slot = slot_of(task, regs->orig_ax);
+	int reason;
+
+	syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	if (!syscall || !syscall->known)
+		return 0;
+	if (syscall->at_entry) {
+		pending = bpf_task_storage_get(&pendings, task, NULL, 0);
+		if (pending && slot == COMPAT_SLOT + I386_SOCKETCALL) {
+			slot = pending->slot;
+			syscall = bpf_map_lookup_elem(&syscalls, &slot);
+			if (!syscall || !syscall->known)
+				return 0;
+		}
+	}
+	if (syscall->object == OBJECT_IMAGE && result >= 0)
+		goto done;
+	selection = selected();
+	counters = counters_of(syscall->operation);
+	if (!selection || !counters)
+		goto done;
+	counters->seen++;
+	reason = filter_of(selection, syscall->operation, task, result, cgroup_id_of(task));
+	if (reason >= 0) {
+		counters->filtered[reason]++;
+		goto done;
+	}
+	draft = draft_begin(HOOK_SYSCALL, task);
+	if (!draft)
+		goto done;
+	draft->record.syscall = slot;
+	draft->record.result = result;
+	if (is_compat(task))
+		draft->record.flags |= RECORD_COMPAT;
+	if (pending)
+		__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
+	else
+		load_arguments(draft->record.arguments, regs, task);
+
+	switch (syscall->object) {
+	case OBJECT_OPENED:
+		file = file_of(task, result >= 0 ? result : -1);
+		break;
+	case OBJECT_FILE:
+		file = file_of(task, draft->record.arguments[0]);
+		break;
+	case OBJECT_PEER:
+		sk = sock_of(task, result >= 0 ? draft->record.arguments[0] : -1);
+		break;
+	case OBJECT_LOCAL:
+		sk = sock_of(task, result >= 0 ? draft->record.arguments[0] : -1);
+		break;
+	case OBJECT_ACCEPTED:
+		sk = sock_of(task, result >= 0 ? result : -1);
+		break;
+	}
+	if (file) {
+		__u32 start = path_build(&draft->path, BPF_CORE_READ(file, f_path.mnt),
+					 BPF_CORE_READ(file, f_path.dentry), &draft->record.flags);
+
+		if (selection->prefix_size && !path_wanted(selection, &draft->path, start)) {
+			counters->filtered[FILTER_PATH]++;
+			goto done;
+		}
+		add_built_path(draft, ITEM_OBJECT, 0, start);
+		if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
+			draft->record.flags |= RECORD_DELETED;
+	}
+	add_place(draft, task);
+	if (file) {
+		/* the object says it all */
+	} else if (sk) {
+		add_socket(draft, 0, sk, syscall->object != OBJECT_LOCAL);
+	} else if (pending && !must_copy_again(pending)) {
+		__u32 size = pending->size;
+
+		if (size <= sizeof(pending->items)) {
+			add_raw(draft, pending->items, size);
+			draft->record.flags |= pending->flags;
+		}
+	} else {
+		if (syscall->at_entry)
+			draft->record.flags |= RECORD_LATE;
+		add_arguments(draft, syscall, task);
+	}
+	add_named(draft, task, syscall);
+	draft_send(draft, counters);
+done:
+	if (pending)
+		bpf_task_storage_delete(&pendings, task);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,1 @@
+"""Bytes to nouns. Pure: no clock, no I/O."""

@@ -1,0 +1,1 @@
+"""The nouns: what flows through Hauberk. They do no I/O and know nobody."""

@@ -1,0 +1,60 @@
+"""An event: something a workload did."""
+
+import msgspec
+
+from hauberk.abi import Operation
+from hauberk.model.process import Process
+from hauberk.model.workload import Workload
+
+
+class Node(msgspec.Struct, frozen=True):
+    """The machine that events come from."""
+
+    host: str
+    """Its name (KubeArmor's `HostName`)."""
+
+    cluster: str = "default"
+    node_id: str | None = None
+    """The machine ID."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something a workload did; without a verdict it is telemetry (a log)."""
+
+    time_ns: int
+    """Nanoseconds since the Unix epoch, UTC."""
+
+    operation: Operation
+    node: Node
+    workload: Workload
+    process: Process
+    parent_executable: str | None
+    """None if the parent is in no process table of ours, such as PID 0."""
+
+    host_pid: int
+    host_ppid: int
+    pid: int
+    """Inside the process's own PID namespace."""
+
+    ppid: int
+    uid: int
+    user: str | None
+    """Name of the UID on the host; None in a container."""
+
+    source: str
+    """What acted: the command line, and for an exec the executable of the parent."""
+
+    resource: str | None
+    """What was acted upon: a path, an address, a process; None where the operation has none."""
+
+    data: str
+    """KubeArmor's `Data`: ``syscall=SYS_OPENAT fd=-100 flags=O_RDONLY``."""
+
+    details: dict[str, str]
+    """KubeArmor's `EventData`: the same as named values."""
+
+    error: int
+    """0 if the kernel let it pass, else the errno (positive)."""
+
+    cwd: str
+    tty: str | None
