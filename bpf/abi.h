@@ -33,7 +33,7 @@ enum hook {
 	HOOK_EXEC = 2,	   /* tp_btf/sched_process_exec */
 	HOOK_FORK = 3,	   /* tp_btf/sched_process_fork */
 	HOOK_EXIT = 4,	   /* tp_btf/sched_process_exit */
-	HOOK_DNS = 5,	   /* tp_btf/net_dev_queue */
+	HOOK_DNS = 5,	   /* tp_btf/sys_exit of a call that sent a query to port 53 */
 	HOOK_IO_URING = 6, /* tp_btf/io_uring_complete */
 	HOOK_CGROUP = 7,   /* tp_btf/cgroup_mkdir; also one for each cgroup that was there before */
 	HOOK_PROCESS = 8,  /* no hook: a process that was there before, told by procfs */
@@ -115,6 +115,10 @@ enum argument_kind {
 	ARGUMENT_ADDRESS = 4, /* a struct sockaddr in user memory; its size is the next argument */
 	ARGUMENT_ARGV = 5,    /* a vector of strings in user memory */
 	ARGUMENT_FD = 6,      /* a descriptor whose file is the object */
+	/* what the calls of OBJECT_QUERY send */
+	ARGUMENT_BUFFER = 7,   /* its size is the next argument */
+	ARGUMENT_MESSAGE = 8,  /* a struct msghdr */
+	ARGUMENT_MESSAGES = 9, /* a vector of struct mmsghdr */
 };
 
 /* Which object of the kernel a successful call leaves behind. */
@@ -126,6 +130,7 @@ enum object_kind {
 	OBJECT_LOCAL = 4,  /* the near end of it */
 	OBJECT_ACCEPTED = 5, /* the far end of the socket that was returned */
 	OBJECT_IMAGE = 6,    /* success is told by HOOK_EXEC */
+	OBJECT_QUERY = 7,    /* no event by itself: HOOK_DNS tells of what went to port 53 */
 };
 
 /* One row of the catalogue (decode/syscalls.py), written by the loader. */
@@ -163,16 +168,19 @@ _Static_assert(sizeof(struct counters) == 80, "counters is ABI");
 
 /* What the operator wants to see; written by the agent, may change while running. */
 struct selection {
-	__u32 operations; /* bit set of enum operation */
-	__u8 lifecycle;	  /* fork and exit as events */
-	__u8 passed;	  /* results >= 0 */
-	__u8 reserved;
-	__u8 prefix_size; /* 0: any path */
+	__u32 operations;	 /* bit set of enum operation */
+	__s32 cgroup_controller; /* number of the cgroup v1 controller that knows containers; -1: unified */
+	__s32 cgroup_hierarchy;	 /* its hierarchy; 0: unified */
+	__u8 lifecycle;		 /* fork and exit as events */
+	__u8 passed;		 /* results >= 0 */
+	__u8 by_group;		 /* hold events against unwanted_groups */
+	__u8 by_image;		 /* ... and against unwanted_images */
+	__u32 prefix_size;	 /* 0: any path */
 	__u8 errnos[ERRNO_COUNT]; /* 1: wanted; 0 stands for all errors beyond the array */
 	char prefix[PREFIX_SIZE];
 };
 
-_Static_assert(sizeof(struct selection) == 456, "selection is ABI");
+_Static_assert(sizeof(struct selection) == 468, "selection is ABI");
 
 /* One image that a process runs: the key of `unwanted`. */
 struct image {

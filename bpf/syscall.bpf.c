@@ -9,6 +9,7 @@
  * for a call that is not in the catalogue.
  */
 #include "lib/arguments.bpf.h"
+#include "lib/query.bpf.h"
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
@@ -123,17 +124,27 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	}
 	if (syscall->object == OBJECT_IMAGE && result >= 0)
 		goto done;
+	if (syscall->object == OBJECT_QUERY) {
+		__u64 arguments[ARGUMENT_COUNT];
+
+		if (pending)
+			__builtin_memcpy(arguments, pending->arguments, sizeof(arguments));
+		else
+			load_arguments(arguments, regs, task);
+		query_tell(task, slot, syscall, arguments, result, is_compat(task));
+		goto done;
+	}
 	selection = selected();
 	counters = counters_of(syscall->operation);
 	if (!selection || !counters)
 		goto done;
 	counters->seen++;
-	reason = filter_of(selection, syscall->operation, task, result, cgroup_id_of(task));
+	reason = filter_of(selection, syscall->operation, task, result, cgroup_id_of(task, selection));
 	if (reason >= 0) {
 		counters->filtered[reason]++;
 		goto done;
 	}
-	draft = draft_begin(HOOK_SYSCALL, task);
+	draft = draft_begin(HOOK_SYSCALL, task, selection);
 	if (!draft)
 		goto done;
 	draft->record.syscall = slot;

@@ -1,30 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Workloads: the birth of a cgroup, which is what a container is known by.
+ * Workloads: birth and end of a cgroup, which is what a container is known by.
  *
  *   tp_btf/cgroup_mkdir   before any process is in it
+ *   tp_btf/cgroup_rmdir   after the last has left it
  */
 #include "lib/emit.bpf.h"
 
-/* The hierarchy that workloads are looked for in; 0 is the unified one. Set by the loader. */
-const volatile int cgroup_hierarchy = 0;
-
-SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(workload_mkdir, struct cgroup *cgroup, const char *path)
+static __always_inline int tell(struct cgroup *cgroup, const char *path, __u16 flags)
 {
 	struct counters *counters = counters_of(OPERATION_PROCESS);
+	struct selection *selection = selected();
 	struct draft *draft;
 
-	if (cgroup->root->hierarchy_id != cgroup_hierarchy)
+	if (!selection || cgroup->root->hierarchy_id != selection->cgroup_hierarchy)
 		return 0;
-	draft = draft_begin(HOOK_CGROUP, bpf_get_current_task_btf());
+	draft = draft_begin(HOOK_CGROUP, bpf_get_current_task_btf(), selection);
 	if (!draft || !counters)
 		return 0;
-	draft->record.flags = RECORD_STATE;
+	draft->record.flags = flags;
 	draft->record.cgroup_id = cgroup->kn->id;
 	add_string(draft, ITEM_CGROUP, 0, path, false);
 	draft_send(draft, counters);
 	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(workload_mkdir, struct cgroup *cgroup, const char *path)
+{
+	return tell(cgroup, path, RECORD_STATE);
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(workload_rmdir, struct cgroup *cgroup, const char *path)
+{
+	return tell(cgroup, path, RECORD_STATE | RECORD_DELETED);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -50,19 +50,20 @@ struct {
 	__type(value, __u64);
 } sequences SEC(".maps");
 
-static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct *task)
+static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct *task,
+						 const struct selection *selection)
 {
 	__u32 zero = 0;
 	struct draft *draft = bpf_map_lookup_elem(&drafts, &zero);
 
-	if (!draft)
+	if (!draft || !selection)
 		return NULL;
 	__builtin_memset(&draft->record, 0, sizeof(draft->record));
 	draft->record.time_ns = bpf_ktime_get_boot_ns();
 	draft->record.uid = bpf_get_current_uid_gid();
 	draft->record.cpu = bpf_get_smp_processor_id();
 	draft->record.hook = hook;
-	task_describe(&draft->record, task);
+	task_describe(&draft->record, task, selection);
 	return draft;
 }
 

@@ -9,22 +9,19 @@
 #include "abi.h"
 
 /*
- * Where a workload is looked for: the number of the cgroup v1 controller that
- * container runtimes use on this host, or -1 for the unified hierarchy. Set by
- * the loader.
+ * The cgroup that names the workload of @task: in the unified hierarchy, or in
+ * the one of the v1 controller that container runtimes use on this host.
  */
-const volatile int cgroup_controller = -1;
-
-static __always_inline __u64 cgroup_id_of(struct task_struct *task)
+static __always_inline __u64 cgroup_id_of(struct task_struct *task, const struct selection *selection)
 {
 	struct cgroup_subsys_state *state = NULL;
 	struct css_set *cgroups = task->cgroups;
 
-	if (cgroup_controller < 0)
+	if (selection->cgroup_controller < 0)
 		return cgroups->dfl_cgrp->kn->id;
 	bpf_probe_read_kernel(&state, sizeof(state),
 			      (char *)cgroups + bpf_core_field_offset(struct css_set, subsys) +
-				      cgroup_controller * sizeof(state));
+				      selection->cgroup_controller * sizeof(state));
 	return BPF_CORE_READ(state, cgroup, kn, id);
 }
 
@@ -38,7 +35,8 @@ static __always_inline struct upid pid_at(struct pid *pid, __u32 level)
 }
 
 /* Fills in all of @record that says who @task is. */
-static __always_inline void task_describe(struct record *record, struct task_struct *task)
+static __always_inline void task_describe(struct record *record, struct task_struct *task,
+					  const struct selection *selection)
 {
 	struct task_struct *leader = task->group_leader;
 	struct task_struct *parent = task->real_parent;
@@ -62,7 +60,7 @@ static __always_inline void task_describe(struct record *record, struct task_str
 	record->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
 	record->start_ns = leader->start_boottime;
 	record->exec_id = task->self_exec_id;
-	record->cgroup_id = cgroup_id_of(task);
+	record->cgroup_id = cgroup_id_of(task, selection);
 }
 
 #endif

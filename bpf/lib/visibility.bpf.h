@@ -45,10 +45,6 @@ struct {
 	__type(value, __u8);
 } unwanted_images SEC(".maps");
 
-/* Set by the loader where `--container`, `--host` or `--process` was given. */
-const volatile bool select_groups = false;
-const volatile bool select_images = false;
-
 static __always_inline struct counters *counters_of(__u32 operation)
 {
 	return bpf_map_lookup_elem(&ledger, &operation);
@@ -78,9 +74,9 @@ static __always_inline int filter_of(const struct selection *selection, __u32 op
 		return FILTER_OPERATION;
 	if (!result_wanted(selection, result))
 		return FILTER_RESULT;
-	if (select_groups && bpf_map_lookup_elem(&unwanted_groups, &cgroup_id))
+	if (selection->by_group && bpf_map_lookup_elem(&unwanted_groups, &cgroup_id))
 		return FILTER_WORKLOAD;
-	if (select_images) {
+	if (selection->by_image) {
 		struct image image = {
 			.start_ns = task->group_leader->start_boottime,
 			.tgid = task->tgid,

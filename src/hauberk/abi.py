@@ -74,6 +74,9 @@ class ArgumentKind(IntEnum):
     ADDRESS = 4
     ARGV = 5
     FD = 6
+    BUFFER = 7
+    MESSAGE = 8
+    MESSAGES = 9
 
 
 class ObjectKind(IntEnum):
@@ -84,6 +87,7 @@ class ObjectKind(IntEnum):
     LOCAL = 4
     ACCEPTED = 5
     IMAGE = 6
+    QUERY = 7
 
 
 class Filter(IntEnum):
@@ -164,15 +168,18 @@ COUNTERS: Final = Struct("<QQQQQ5Q")
 
 class SelectionFields(NamedTuple):
     operations: int
+    cgroup_controller: int
+    cgroup_hierarchy: int
     lifecycle: int
     passed: int
-    reserved: int
+    by_group: int
+    by_image: int
     prefix_size: int
     errnos: bytes
     prefix: bytes
 
 
-SELECTION: Final = Struct("<IBBBB192s256s")
+SELECTION: Final = Struct("<IiiBBBBI192s256s")
 
 
 class ImageFields(NamedTuple):

@@ -1,0 +1,72 @@
+# The front door: `make run` for the main job, `make test` for the tests. Both set up what they need.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OBJECTS := src/hauberk/sensor/objects
+CLANG ?= clang
+ARGS ?=
+
+BPF_SOURCES := $(filter-out bpf/abi.bpf.c,$(wildcard bpf/*.bpf.c))
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(BPF_SOURCES))
+BPF_TESTS := $(patsubst bpf/tests/%.bpf.c,build/bpf-tests/%.bpf.o,$(wildcard bpf/tests/*.bpf.c))
+BPF_HEADERS := $(wildcard bpf/*.h bpf/lib/*.h)
+BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -target bpf -mcpu=v3 \
+	-D__TARGET_ARCH_x86 -idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf
+
+.PHONY: run test check bpf abi test-kernel test-guest bench clean system venv
+
+run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
+	@$(BIN)/hauberk agent $(ARGS)
+
+test: venv bpf actors ## every test tier that this machine can run, the virtual machines too
+	@$(BIN)/python tools/test.py $(ARGS)
+
+check: venv ## what needs no kernel: style, types, the dependency rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bpf: system $(BPF_OBJECTS) ## build the kernel programs
+
+bpf-tests: system $(BPF_TESTS)
+
+$(OBJECTS)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  bpf  $(@F)"
+	@$(CLANG) $(BPF_FLAGS) -c $< -o $@
+
+build/bpf-tests/%.bpf.o: bpf/tests/%.bpf.c $(BPF_HEADERS)
+	@mkdir -p $(@D)
+	@$(CLANG) $(BPF_FLAGS) -c $< -o $@
+
+build/abi.bpf.o: bpf/abi.bpf.c bpf/abi.h
+	@mkdir -p $(@D)
+	@$(CLANG) $(BPF_FLAGS) -c $< -o $@
+
+abi: build/abi.bpf.o venv ## write abi.py from bpf/abi.h, constants.py from the kernel's headers
+	$(BIN)/python tools/gen_abi.py build/abi.bpf.o src/hauberk/abi.py
+	$(BIN)/python tools/gen_constants.py src/hauberk/constants.py
+
+actors: system
+	@$(MAKE) --no-print-directory -C tests/actors
+
+bench: venv bpf actors ## the budgets, as ratios measured in one run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+system: build/system.stamp
+build/system.stamp: tools/install_system.sh
+	@bash tools/install_system.sh
+	@mkdir -p build && touch $@
+
+venv: $(VENV)/stamp
+$(VENV)/stamp: pyproject.toml build/system.stamp
+	@echo "  venv $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf build $(OBJECTS) $(VENV) tests/actors/build

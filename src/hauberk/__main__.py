@@ -1,0 +1,5 @@
+"""python -m hauberk."""
+
+from hauberk.cli.main import main
+
+main()

@@ -1,0 +1,241 @@
+"""The node agent: puts the stages together, and takes them apart in reverse.
+
+The only place where the edges meet. One thread reads the ring buffer, makes events and encodes them; each
+output writes in a thread of its own.
+"""
+
+import os
+import platform
+import pwd
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from hauberk.config import Config
+from hauberk.errors import KernelError
+from hauberk.formats import FORMATS
+from hauberk.metrics import Ledger, OutputCounts
+from hauberk.model.event import Event, Node
+from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.sensor.loader import Kernel
+from hauberk.sensor.probe import probe
+from hauberk.sensor.procfs import Procfs
+from hauberk.sensor.recording import Header, Recorder, Recording
+from hauberk.sinks import SINKS, Sink
+from hauberk.sinks.output import Output
+
+_POLL_S: Final = 0.002
+_POLL_IDLE_S: Final = 0.02
+"""How long to sleep when the ring was empty: from the first up to the second, doubling."""
+
+_CLOCK_DRIFT_NS: Final = 1_000_000
+_CLOSE_S: Final = 30.0
+
+
+def complain(text: str) -> None:
+    """One line for the operator."""
+    sys.stderr.write(f"hauberk: {text}\n")
+    sys.stderr.flush()
+
+
+def boot_time_ns() -> int:
+    """Unix time at which CLOCK_BOOTTIME was 0."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def machine_id() -> str | None:
+    """What systemd and D-Bus know this machine by."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            return Path(path).read_text().strip() or None
+        except OSError:
+            continue
+    return None
+
+
+def this_node(config: Config) -> Node:
+    """The machine we run on."""
+    return Node(config.host or socket.gethostname(), config.cluster, machine_id())
+
+
+class Agent:
+    """The live sensor of this machine and the pipeline behind it."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        report = probe()
+        if report.missing:
+            needed = "; ".join(f"{finding.name}: {finding.cost} {finding.remedy}" for finding in report.missing)
+            raise KernelError(f"this host cannot run the agent. {needed}. `hauberk probe` tells more")
+        self._config = config
+        self._selection = config.selection()
+        self._ledger = ledger
+        self._kernel = Kernel(report.cgroups, config.ring_bytes)
+        self._procfs = Procfs(Path(report.cgroups.mount))
+        self._users_changed = 0.0
+        self._surroundings = Surroundings(
+            node=this_node(config),
+            boot_time_ns=boot_time_ns(),
+            host_pid_ns=self._procfs.host_pid_ns,
+            look_up_process=self._procfs.process,
+            leave_out_group=self._kernel.leave_out_group,
+            leave_out_image=self._kernel.leave_out_image,
+        )
+        self._refresh()
+        self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
+        self._stopping = False
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What this kernel did not take, and what that costs."""
+        return self._kernel.missing
+
+    def header(self) -> Header:
+        """What a recording must know of this machine."""
+        around = self._surroundings
+        return Header(around.node, around.boot_time_ns, around.host_pid_ns, around.users, platform.release())
+
+    def stop(self) -> None:
+        """End `batches` once what the kernel has sent is read."""
+        self._stopping = True
+
+    def batches(self) -> Iterator[bytes]:
+        """What was there before, then what the kernel sends, until `stop`."""
+        with ExitStack() as stack:
+            stack.callback(self._kernel.close)
+            ring = self._kernel.load(self._selection)
+            stack.callback(ring.close)
+            # attached first and asked for the past second: nothing falls in between
+            yield from self._procfs.cgroups()
+            yield from self._procfs.processes()
+            sleep_s = _POLL_S
+            next_refresh = time.monotonic() + 1
+            while True:
+                batch = ring.read()
+                if batch:
+                    sleep_s = _POLL_S
+                    yield batch
+                elif self._stopping:
+                    break
+                else:
+                    time.sleep(sleep_s)
+                    sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
+                if time.monotonic() > next_refresh:
+                    self._refresh()
+                    next_refresh = time.monotonic() + 1
+            self._kernel.detach()
+            while batch := ring.read():
+                yield batch
+            self.refresh_ledger()
+
+    def refresh_ledger(self) -> None:
+        """Take over the kernel's counts, if its programs are loaded."""
+        if self._kernel.loaded:
+            self._ledger.kernel = self._kernel.counts()
+
+    def _refresh(self) -> None:
+        """Follow a clock that was set, and users that came or went."""
+        now = boot_time_ns()
+        if abs(now - self._surroundings.boot_time_ns) > _CLOCK_DRIFT_NS:
+            self._surroundings.boot_time_ns = now
+        try:
+            changed = Path("/etc/passwd").stat().st_mtime
+        except OSError:
+            return
+        if changed != self._users_changed:
+            self._users_changed = changed
+            self._surroundings.users = {user.pw_uid: user.pw_name for user in reversed(pwd.getpwall())}
+
+
+def open_output(config: Config, ledger: Ledger) -> Output:
+    """The output that the settings ask for; raises SinkError if it cannot be written to."""
+    on_terminal = config.output == "-" and os.isatty(1)
+    name = config.format or ("text" if on_terminal else "kubearmor")
+    encode = FORMATS.load(name)
+    if on_terminal and name == "text":
+        encode = FORMATS.load("text-colour")
+    sink: Sink
+    if config.output == "-":
+        sink = SINKS.load("stdout")()
+    else:
+        file = SINKS.load("file")(Path(config.output), rotate_bytes=config.rotate_bytes, keep=config.rotate_keep)
+        if file.cut_bytes:
+            complain(f"{config.output}: cut off {file.cut_bytes} bytes of a line that was never finished")
+        sink = file
+    counts = ledger.outputs.setdefault(config.output, OutputCounts())
+    return Output(encode, sink, counts, queue_events=config.queue_events, complain=complain)
+
+
+def tell(batches: Iterable[bytes], pipeline: Pipeline, outputs: Sequence[Output]) -> None:
+    """The whole way, from batches to outputs, until there are no more."""
+    for batch in batches:
+        events = pipeline.events(batch)
+        if events:
+            for output in outputs:
+                output.put(events)
+
+
+def run(config: Config, ledger: Ledger) -> None:
+    """Run the agent until SIGINT or SIGTERM; the ledger is complete afterwards."""
+    agent = Agent(config, ledger)
+    with ExitStack() as stack:
+        output = open_output(config, ledger)
+        stack.callback(output.close, _CLOSE_S)
+        _on_signals(agent, output)
+        if config.metrics:
+            from hauberk.api.prometheus import MetricsServer
+
+            server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
+            stack.callback(server.close)
+        tell(agent.batches(), agent.pipeline, [output])
+
+
+def record(config: Config, path: Path, ledger: Ledger) -> None:
+    """Write what the kernel sends to a recording until SIGINT or SIGTERM."""
+    agent = Agent(config, ledger)
+    with Recorder(path, agent.header()) as recorder:
+        _on_signals(agent, None)
+        for batch in agent.batches():
+            recorder.write(batch)
+
+
+def replay(config: Config, path: Path, ledger: Ledger) -> None:
+    """Send a recording through the pipeline."""
+    recording = Recording(path)
+    header = recording.header
+    surroundings = Surroundings(
+        node=header.node,
+        boot_time_ns=header.boot_time_ns,
+        host_pid_ns=header.host_pid_ns,
+        users=header.users,
+    )
+    pipeline = Pipeline(surroundings, config.selection(), ledger)
+    output = open_output(config, ledger)
+    try:
+        tell(recording.batches(), pipeline, [output])
+    finally:
+        output.close(_CLOSE_S)
+    if recording.damaged:
+        complain(f"{path}: {recording.damaged} chunks are damaged; what could be decoded of them was told")
+    if recording.cut_bytes:
+        complain(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
+
+
+def _on_signals(agent: Agent, output: Output | None) -> None:
+    """Stop on SIGINT and SIGTERM, reopen outputs on SIGHUP."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        agent.stop()
+
+    def reopen(_signal: int, _frame: FrameType | None) -> None:
+        if output:
+            output.reopen()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, reopen)

@@ -1,0 +1,1 @@
+"""The doors: what others may ask of a running agent."""

@@ -1,0 +1,82 @@
+"""The ledger for Prometheus."""
+
+from collections.abc import Callable, Iterable
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hauberk.errors import ConfigError
+from hauberk.metrics import Ledger
+
+
+class LedgerCollector(Collector):
+    """Reads the ledger anew for each scrape."""
+
+    def __init__(self, ledger: Ledger, refresh: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._refresh = refresh
+
+    def collect(self) -> Iterable[Metric]:
+        self._refresh()
+        ledger = self._ledger
+        kernel = {
+            name: CounterMetricFamily(f"hauberk_kernel_{name}", text, labels=["cpu", "operation"])
+            for name, text in (
+                ("seen", "Events that the kernel programs saw."),
+                ("sent", "Events that went into the ring buffer."),
+                ("lost", "Events that found the ring buffer full."),
+                ("state_sent", "Records that tell who is who, sent."),
+                ("state_lost", "Records that tell who is who, lost."),
+            )
+        }
+        filtered = CounterMetricFamily(
+            "hauberk_kernel_filtered", "Events left out in the kernel.", labels=["cpu", "operation", "reason"]
+        )
+        for (cpu, operation), counts in list(ledger.kernel.items()):
+            for name, family in kernel.items():
+                family.add_metric([str(cpu), operation], getattr(counts, name))
+            for reason, count in counts.filtered.items():
+                filtered.add_metric([str(cpu), operation, reason], count)
+        yield from kernel.values()
+        yield filtered
+        yield CounterMetricFamily("hauberk_decoded", "Records that were decoded.", ledger.decoded)
+        yield CounterMetricFamily("hauberk_unknown", "Entries that are no record we know.", ledger.unknown)
+        yield CounterMetricFamily("hauberk_state", "Records that are no events.", ledger.state)
+        left_out = CounterMetricFamily("hauberk_filtered", "Events left out in the agent.", labels=["reason"])
+        for reason, count in list(ledger.filtered.items()):
+            left_out.add_metric([reason], count)
+        yield left_out
+        delivered = CounterMetricFamily("hauberk_delivered", "Events an output delivered.", labels=["output"])
+        dropped = CounterMetricFamily(
+            "hauberk_dropped", "Events an output gave up on.", labels=["output", "reason"]
+        )
+        for name, output in list(ledger.outputs.items()):
+            delivered.add_metric([name], output.delivered)
+            for reason, count in list(output.dropped.items()):
+                dropped.add_metric([name, reason], count)
+        yield delivered
+        yield dropped
+
+
+class MetricsServer:
+    """Serves the ledger over HTTP at `address` (HOST:PORT) until it is closed."""
+
+    def __init__(self, address: str, ledger: Ledger, refresh: Callable[[], None]) -> None:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"metrics {address!r} is not ADDRESS:PORT, such as 127.0.0.1:9464")
+        registry = CollectorRegistry()
+        registry.register(LedgerCollector(ledger, refresh))
+        try:
+            started: tuple[WSGIServer, Thread] = start_http_server(int(port), host.strip("[]"), registry)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"cannot serve metrics at {address}: {error}") from error
+        self._server, self._thread = started
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,106 @@
+"""Where it acted: the host, or a container, known by the cgroup."""
+
+import re
+from collections import deque
+from typing import Final
+
+from hauberk.abi import Hook, ItemKind, RecordFlag
+from hauberk.decode.text import decode_text
+from hauberk.model.record import Record
+from hauberk.model.workload import HOST, Workload
+
+REMOVED_KEPT: Final = 1024
+"""How many removed cgroups stay known: events of their last processes may still come."""
+
+_RUNTIME_ID: Final = re.compile(r"(?:(?P<runtime>[a-z][a-z-]*)[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?")
+"""docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, nerdctl-ID.scope; or ID alone,
+as the cgroupfs driver names it."""
+
+_RUNC_SCOPE: Final = re.compile(r"runc-(?P<id>.+)\.scope")
+_MACHINE: Final = re.compile(r"(?:machine-(?P<scope>.+)\.scope|systemd-nspawn@(?P<service>.+)\.service)")
+_LXC: Final = re.compile(r"lxc\.payload\.(?P<id>.+)")
+_SYSTEMD_UNIT: Final = re.compile(r".+\.(?:slice|scope|service|socket|mount|swap)")
+_SYSTEMD_ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
+
+
+def container_id_of(path: str) -> str | None:
+    """The container that a cgroup belongs to by its path, the outermost one where they are nested.
+
+    Knows Docker, containerd, CRI-O, Podman, LXC, systemd-nspawn and runc under systemd. What watches a
+    container from outside (``conmon``) is not in it.
+    """
+    for part in path.split("/"):
+        if found := _RUNTIME_ID.fullmatch(part):
+            if (found["runtime"] or "").endswith("conmon"):
+                return None
+            return found["id"]
+        if found := _RUNC_SCOPE.fullmatch(part) or _LXC.fullmatch(part):
+            return found["id"]
+        if found := _MACHINE.fullmatch(part):
+            name = found["scope"] or found["service"]
+            return _SYSTEMD_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), name)
+    return None
+
+
+def plain_container_id_of(path: str) -> str | None:
+    """The last name of the path, if systemd did not give it: what runc without a manager calls a container.
+
+    Only for processes that live in a PID namespace of their own.
+    """
+    name = path.rstrip("/").rpartition("/")[2]
+    if not name or _SYSTEMD_UNIT.fullmatch(name):
+        return None
+    return name
+
+
+class Workloads:
+    """Every cgroup of the hierarchy that containers are in, by its ID."""
+
+    def __init__(self, host_pid_ns: int) -> None:
+        self._host_pid_ns = host_pid_ns
+        self._paths: dict[int, str] = {}
+        self._found: dict[tuple[int, bool], Workload] = {}
+        self._containers: dict[str, Workload] = {}
+        self._removed: deque[int] = deque()
+
+    def apply(self, record: Record) -> None:
+        """Learn from a record of a cgroup's birth or end."""
+        if record.hook != Hook.CGROUP:
+            return
+        if record.flags & RecordFlag.DELETED:
+            self._removed.append(record.cgroup_id)
+            if len(self._removed) > REMOVED_KEPT:
+                self._forget(self._removed.popleft())
+        else:
+            self._forget(record.cgroup_id)
+            self._paths[record.cgroup_id] = decode_text(record.find(ItemKind.CGROUP) or b"")
+
+    def _forget(self, cgroup_id: int) -> None:
+        self._paths.pop(cgroup_id, None)
+        for inside in (True, False):
+            workload = self._found.pop((cgroup_id, inside), None)
+            if workload and workload.container_id:
+                self._containers.pop(workload.container_id, None)
+
+    def knows(self, cgroup_id: int) -> bool:
+        return cgroup_id in self._paths
+
+    def find(self, record: Record) -> Workload:
+        """The workload of the process that acted; a cgroup that nobody told of counts as the host's."""
+        inside = record.pid_ns != self._host_pid_ns
+        key = (record.cgroup_id, inside)
+        workload = self._found.get(key)
+        if workload is None:
+            workload = self._resolve(record.cgroup_id, inside)
+            if record.cgroup_id in self._paths:
+                self._found[key] = workload
+        return workload
+
+    def _resolve(self, cgroup_id: int, inside: bool) -> Workload:
+        path = self._paths.get(cgroup_id, "")
+        container_id = container_id_of(path)
+        if container_id is None and inside:
+            container_id = plain_container_id_of(path)
+        if container_id is None:
+            return HOST
+        return self._containers.setdefault(container_id, Workload(container_id=container_id))

@@ -1,0 +1,122 @@
+"""The ledger: an exact account of every event, from the hook to each output.
+
+In the kernel, per CPU and operation:  ``seen = filtered + lost + sent``
+In the agent, once all that was sent is read:  ``sent + state = decoded + unknown``, and
+``decoded = state + filtered + offered``; at each output ``offered = delivered + dropped``.
+Records of state tell who is who; they are no events.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from hauberk.abi import COUNTERS, CountersFields, Filter, Operation
+
+KERNEL_REASONS = tuple(f.name.lower() for f in Filter if f is not Filter.COUNT)
+
+
+class KernelCounts(msgspec.Struct):
+    """What the kernel programs counted, for one CPU and operation or summed over some."""
+
+    seen: int = 0
+    sent: int = 0
+    lost: int = 0
+    state_sent: int = 0
+    state_lost: int = 0
+    filtered: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(KERNEL_REASONS, 0))
+
+    @classmethod
+    def unpack(cls, content: bytes) -> "KernelCounts":
+        """From the bytes of one `struct counters`."""
+        fields = CountersFields._make(COUNTERS.unpack(content))
+        reasons = fields[5 : 5 + len(KERNEL_REASONS)]
+        return cls(*fields[:5], dict(zip(KERNEL_REASONS, reasons, strict=True)))
+
+    def add(self, other: "KernelCounts") -> None:
+        self.seen += other.seen
+        self.sent += other.sent
+        self.lost += other.lost
+        self.state_sent += other.state_sent
+        self.state_lost += other.state_lost
+        for reason, count in other.filtered.items():
+            self.filtered[reason] += count
+
+    @property
+    def difference(self) -> int:
+        """0 if every event that was seen is accounted for."""
+        return self.seen - self.sent - self.lost - sum(self.filtered.values())
+
+
+def total(counts: Iterable[KernelCounts]) -> KernelCounts:
+    """The sum."""
+    result = KernelCounts()
+    for each in counts:
+        result.add(each)
+    return result
+
+
+class OutputCounts(msgspec.Struct):
+    """What one output did with the events it was offered."""
+
+    offered: int = 0
+    delivered: int = 0
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
+    """By reason."""
+
+    def drop(self, reason: str, count: int) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    @property
+    def difference(self) -> int:
+        return self.offered - self.delivered - sum(self.dropped.values())
+
+
+class Ledger(msgspec.Struct):
+    """The account of one run of the agent."""
+
+    kernel: dict[tuple[int, str], KernelCounts] = msgspec.field(default_factory=dict)
+    """By CPU and operation; refreshed from the kernel before it is told."""
+
+    decoded: int = 0
+    unknown: int = 0
+    """Entries of the ring buffer that are no record we know."""
+
+    state: int = 0
+    gaps: dict[int, int] = msgspec.field(default_factory=dict)
+    """By CPU: sequence numbers that never came. Equals what the kernel says it lost there."""
+
+    filtered: dict[str, int] = msgspec.field(default_factory=dict)
+    """By reason, in the agent: what the kernel could not decide."""
+
+    outputs: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
+
+    def filter(self, reason: str) -> None:
+        self.filtered[reason] = self.filtered.get(reason, 0) + 1
+
+    @property
+    def offered(self) -> int:
+        return self.decoded - self.state - sum(self.filtered.values())
+
+    def operations(self) -> Iterator[tuple[str, KernelCounts]]:
+        """The kernel's counts by operation, summed over CPUs."""
+        for operation in Operation:
+            if operation is not Operation.COUNT:
+                name = operation.name.lower()
+                yield name, total(count for (_, of), count in self.kernel.items() if of == name)
+
+    def differences(self) -> dict[str, int]:
+        """What does not add up; empty when everything does and all that was sent has been read."""
+        found = {
+            f"cpu {cpu} {operation}: seen - filtered - lost - sent": count.difference
+            for (cpu, operation), count in self.kernel.items()
+        }
+        if self.kernel:
+            kernel = total(self.kernel.values())
+            found["sent - decoded - unknown"] = kernel.sent + kernel.state_sent - self.decoded - self.unknown
+            for cpu in {cpu for cpu, _ in self.kernel}:
+                lost = total(count for (on, _), count in self.kernel.items() if on == cpu)
+                found[f"cpu {cpu}: lost - gaps"] = lost.lost + lost.state_lost - self.gaps.get(cpu, 0)
+        for name, output in self.outputs.items():
+            found[f"output {name}: offered"] = self.offered - output.offered
+            found[f"output {name}: offered - delivered - dropped"] = output.difference
+        return {name: difference for name, difference in found.items() if difference}

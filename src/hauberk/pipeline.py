@@ -1,0 +1,164 @@
+"""The data's way: batches of raw records to events.
+
+Pure: no clock, no I/O. What only the live machine can tell (a process that no record told of, the name
+of a user, the kernel's filter) is asked through the functions of `Surroundings`.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from hauberk.abi import Hook, RecordFlag
+from hauberk.config import Selection
+from hauberk.decode.hooks import describe
+from hauberk.decode.records import decode_batch
+from hauberk.decode.text import decode_text
+from hauberk.enrich.processes import Processes
+from hauberk.enrich.workloads import Workloads
+from hauberk.metrics import Ledger
+from hauberk.model.event import Event, Node
+from hauberk.model.process import Process
+from hauberk.model.record import Record
+from hauberk.abi import ItemKind
+
+_BEFORE = 0
+"""Time of the records that tell what was there before the agent: they are no part of the account."""
+
+_STATE = int(RecordFlag.STATE)
+_CWD = int(ItemKind.CWD)
+_TTY = int(ItemKind.TTY)
+
+
+class Surroundings(msgspec.Struct, kw_only=True):
+    """What the pipeline cannot know from records."""
+
+    node: Node
+    boot_time_ns: int
+    """Unix time of the kernel's CLOCK_BOOTTIME 0."""
+
+    host_pid_ns: int
+    users: dict[int, str] = {}
+    """Names of the host's users."""
+
+    look_up_process: Callable[[int], bytes] | None = None
+    """The batch that tells of a live process, by its PID on the host; empty if it is gone."""
+
+    look_up_cgroups: Callable[[], bytes] | None = None
+    """The batch that tells of all cgroups."""
+
+    leave_out_group: Callable[[int], None] | None = None
+    """Told of a cgroup whose events are not wanted, so that the kernel can leave them out."""
+
+    leave_out_image: Callable[[Record], None] | None = None
+    """The same for an image of a process."""
+
+
+class Pipeline:
+    """Turns batches into events, in the same order."""
+
+    def __init__(self, surroundings: Surroundings, selection: Selection, ledger: Ledger) -> None:
+        self.surroundings = surroundings
+        self.ledger = ledger
+        self._selection = selection
+        self._processes = Processes()
+        self._workloads = Workloads(surroundings.host_pid_ns)
+        self._next_sequence: dict[int, int] = {}
+
+    def learn(self, batch: bytes) -> None:
+        """Take in what was there before: records that are no part of the account."""
+        for record in decode_batch(batch).records:
+            self._processes.apply(record)
+            self._workloads.apply(record)
+
+    def events(self, batch: bytes) -> list[Event]:
+        """The events of one batch that are wanted; everything else is counted."""
+        decoded = decode_batch(batch)
+        ledger = self.ledger
+        ledger.decoded += len(decoded.records)
+        ledger.unknown += decoded.unknown
+        found = []
+        for record in decoded.records:
+            if record.time_ns == _BEFORE:
+                ledger.decoded -= 1
+                self._processes.apply(record)
+                self._workloads.apply(record)
+                continue
+            expected = self._next_sequence.get(record.cpu, 0)
+            if record.sequence != expected:
+                ledger.gaps[record.cpu] = ledger.gaps.get(record.cpu, 0) + record.sequence - expected
+            self._next_sequence[record.cpu] = record.sequence + 1
+            if record.hook != Hook.SYSCALL:
+                self._processes.apply(record)
+                self._workloads.apply(record)
+            if record.flags & _STATE:
+                ledger.state += 1
+                continue
+            event = self._event(record)
+            if event is not None:
+                found.append(event)
+        return found
+
+    def _event(self, record: Record) -> Event | None:
+        selection = self._selection
+        workload = self._workloads.find(record)
+        if selection.selects_workloads and not selection.wants_workload(
+            workload.container_id, workload.container_name
+        ):
+            self.ledger.filter("workload")
+            if self.surroundings.leave_out_group:
+                self.surroundings.leave_out_group(record.cgroup_id)
+            return None
+        process = self._processes.find(record) or self._look_up(record)
+        if selection.processes and not selection.wants_process(process.executable):
+            self.ledger.filter("process")
+            if self.surroundings.leave_out_image:
+                self.surroundings.leave_out_image(record)
+            return None
+        described = describe(record, process, self._processes.executable_of)
+        if selection.paths and not selection.wants_path(described.resource):
+            self.ledger.filter("path")
+            return None
+        cwd = tty = None
+        for kind, _, content in record.items:
+            if kind == _CWD:
+                cwd = content
+            elif kind == _TTY:
+                tty = content
+        parent = self._processes.executable(record.host_ppid)
+        if parent is None and record.host_ppid:
+            self._learn_process(record.host_ppid)
+            parent = self._processes.executable(record.host_ppid)
+        is_exec = record.hook == Hook.EXEC
+        return Event(
+            self.surroundings.boot_time_ns + record.time_ns,
+            described.operation,
+            self.surroundings.node,
+            workload,
+            process,
+            parent,
+            record.host_pid,
+            record.host_ppid,
+            record.pid,
+            record.ppid,
+            record.uid,
+            self.surroundings.users.get(record.uid) if workload.container_id is None else None,
+            (parent or process.command_line) if is_exec else process.command_line,
+            described.resource,
+            described.data,
+            described.details,
+            -record.result if record.result < 0 else 0,
+            decode_text(cwd) if cwd else "/",
+            decode_text(tty) if tty else None,
+        )
+
+    def _learn_process(self, host_pid: int) -> None:
+        if self.surroundings.look_up_process:
+            self.learn(self.surroundings.look_up_process(host_pid))
+
+    def _look_up(self, record: Record) -> Process:
+        """A process whose records were lost, or that never had any: asked of the live machine."""
+        self._learn_process(record.host_pid)
+        found = self._processes.find(record)
+        if found:
+            return found
+        return Process(record.host_pid, record.start_ns, record.exec_id, "", "")

@@ -1,0 +1,170 @@
+"""Loads the kernel programs, tells them what is wanted, and attaches them."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hauberk.abi import COUNTERS, ERRNO_COUNT, IMAGE, PREFIX_SIZE, SELECTION, Operation
+from hauberk.config import Selection
+from hauberk.decode.syscalls import kernel_rows
+from hauberk.errors import KernelError
+from hauberk.metrics import KernelCounts
+from hauberk.model.record import Record
+from hauberk.sensor.libbpf import Libbpf, Map, Object
+from hauberk.sensor.probe import CgroupPlacement
+from hauberk.sensor.ring import Ring
+
+OBJECTS: Final = Path(__file__).with_name("objects")
+
+
+class Programs(msgspec.Struct, frozen=True):
+    """One object file, and what is lost where the kernel does not take it."""
+
+    name: str
+    without: str = ""
+    """Empty if there is no doing without."""
+
+    operations: frozenset[Operation] = frozenset(Operation)
+    """Needed only if one of these is selected."""
+
+    variants: tuple[frozenset[str], ...] = (frozenset(),)
+    """Programs to leave out, newest kernel first: the first variant that the kernel takes is used."""
+
+
+CATALOGUE: Final = (
+    Programs("workload"),
+    Programs("process"),
+    Programs("syscall"),
+    Programs(
+        "named",
+        without="paths of calls such as unlink, rename and mkdir are what the caller wrote, not what it led to",
+        operations=frozenset({Operation.FILE, Operation.SYSCALL}),
+    ),
+    Programs(
+        "uring",
+        without="what is done through io_uring is not seen",
+        operations=frozenset({Operation.FILE, Operation.NETWORK}),
+        variants=(
+            frozenset({"uring_sqe", "uring_done_flat"}),
+            frozenset({"uring_sqe", "uring_done"}),
+            frozenset({"uring_req", "uring_done"}),
+        ),
+    ),
+)
+"""In the order in which they are loaded; each map belongs to the first that has it."""
+
+
+def _possible_cpus() -> int:
+    """How many values a per-CPU map holds: the highest possible CPU and those below."""
+    text = Path("/sys/devices/system/cpu/possible").read_text()
+    return int(text.strip().rpartition(",")[2].rpartition("-")[2]) + 1
+
+
+class Kernel:
+    """The loaded programs. Everything is gone again when this is closed or the agent dies."""
+
+    def __init__(self, placement: CgroupPlacement, ring_bytes: int) -> None:
+        self._placement = placement
+        self._ring_bytes = ring_bytes
+        self._cpus = _possible_cpus()
+        self._library = Libbpf()
+        self._maps: dict[str, Map] = {}
+        self._objects: list[Object] = []
+        self.missing: dict[str, str] = {}
+        """By object that the kernel did not take: what that costs."""
+
+    def load(self, selection: Selection) -> Ring:
+        """Load and attach all that this selection needs; the ring of their records."""
+        try:
+            for programs in CATALOGUE:
+                if programs.operations & {Operation[name.upper()] for name in selection.operations}:
+                    self._load(programs)
+            self.select(selection)
+            syscalls = self._maps["syscalls"]
+            for slot, row in kernel_rows():
+                syscalls.update(slot.to_bytes(4, "little"), row)
+            for loaded in self._objects:
+                loaded.attach()
+            return Ring(self._maps["records"], self._ring_bytes)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, programs: Programs) -> None:
+        path = OBJECTS / f"{programs.name}.bpf.o"
+        if not path.exists():
+            raise KernelError(f"the kernel programs are not built: {path} is missing; run `make bpf`")
+        refusal: KernelError | None = None
+        for left_out in programs.variants:
+            loaded = Object(self._library, path)
+            loaded.leave_out(left_out)
+            try:
+                loaded.load(self._maps, {"records": self._ring_bytes})
+            except KernelError as error:
+                loaded.close()
+                refusal = refusal or error
+                continue
+            self._objects.append(loaded)
+            return
+        if refusal and not programs.without:
+            raise refusal
+        self.missing[programs.name] = programs.without
+
+    def select(self, selection: Selection) -> None:
+        """Tell the programs what is wanted; takes effect at once."""
+        prefix = selection.prefix
+        self._maps["selections"].update(
+            bytes(4),
+            SELECTION.pack(
+                selection.operation_bits,
+                self._placement.controller,
+                self._placement.hierarchy,
+                selection.lifecycle,
+                selection.passed,
+                selection.selects_workloads,
+                bool(selection.processes),
+                min(len(prefix), PREFIX_SIZE),
+                bytes(number in selection.errors for number in range(ERRNO_COUNT)),
+                prefix,
+            ),
+        )
+
+    def leave_out_group(self, cgroup_id: int) -> None:
+        """From now on count the events of this cgroup as filtered in the kernel."""
+        self._maps["unwanted_groups"].update(cgroup_id.to_bytes(8, "little"), b"\1")
+
+    def leave_out_image(self, record: Record) -> None:
+        """The same for the image that this record's process runs."""
+        key = IMAGE.pack(record.start_ns, record.host_pid, record.exec_id)
+        self._maps["unwanted_images"].update(key, b"\1")
+
+    def counts(self) -> dict[tuple[int, str], KernelCounts]:
+        """The ledger's kernel side, by CPU and operation."""
+        found = {}
+        for operation in Operation:
+            if operation is Operation.COUNT:
+                continue
+            key = int(operation).to_bytes(4, "little")
+            content = self._maps["ledger"].lookup(key, COUNTERS.size * self._cpus)
+            if content is None:
+                raise self._library.fail("cannot read the kernel's counters")
+            for cpu in range(self._cpus):
+                part = content[cpu * COUNTERS.size : (cpu + 1) * COUNTERS.size]
+                found[cpu, operation.name.lower()] = KernelCounts.unpack(part)
+        return found
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self._objects)
+
+    def detach(self) -> None:
+        """Stop the programs; what they sent can still be read."""
+        for loaded in self._objects:
+            loaded.detach()
+
+    def close(self) -> None:
+        for loaded in reversed(self._objects):
+            loaded.close()
+        self._objects.clear()
+

@@ -1,0 +1,92 @@
+"""A file to append to: one event a line, rotated by size, reopened on request.
+
+Lines are written whole. Only a death in the middle of a write can leave a torn line at the end; whoever
+opens the file next cuts it off, so that no broken line ever stands between good ones.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from hauberk.errors import SinkError
+
+_TAIL_BYTES: Final = 1 << 20
+
+
+class File:
+    """Appends to `path`; `cut_bytes` tells what was left of a torn line when it was opened."""
+
+    def __init__(self, path: Path, *, rotate_bytes: int = 0, keep: int = 5) -> None:
+        self._path = path
+        self._rotate_bytes = rotate_bytes
+        self._keep = keep
+        self._fd = -1
+        self._size = 0
+        self.cut_bytes = 0
+        self._open()
+
+    def _fail(self, what: str, error: OSError) -> SinkError:
+        return SinkError(f"cannot {what} {self._path}: {error.strerror}")
+
+    def _open(self) -> None:
+        try:
+            # 0600: command lines of every process of the machine are nobody else's business
+            self._fd = os.open(
+                self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600
+            )
+            status = os.fstat(self._fd)
+            self._size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+            if self._size:
+                self._cut_torn_line()
+        except OSError as error:
+            raise self._fail("open the output", error) from error
+
+    def _cut_torn_line(self) -> None:
+        """Drop what follows the last newline."""
+        begin = max(0, self._size - _TAIL_BYTES)
+        tail = os.pread(self._fd, self._size - begin, begin)
+        torn = len(tail) - (tail.rfind(b"\n") + 1)
+        if torn and torn < len(tail):
+            self._size -= torn
+            self.cut_bytes = torn
+            os.ftruncate(self._fd, self._size)
+        elif torn == len(tail):  # no line ends in all of the tail: not a file of ours, so leave it be
+            os.write(self._fd, b"\n")
+            self._size += 1
+
+    def write(self, lines: list[bytes]) -> None:
+        content = b"\n".join(lines) + b"\n"
+        if self._rotate_bytes and self._size and self._size + len(content) > self._rotate_bytes:
+            self._rotate()
+        before = self._size
+        view = memoryview(content)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self._size += written
+                view = view[written:]
+        except OSError as error:
+            if self._size != before:  # the disk is full in the middle: take the torn part back
+                os.ftruncate(self._fd, before)
+                self._size = before
+            raise self._fail("write to", error) from error
+
+    def _rotate(self) -> None:
+        """PATH becomes PATH.1, PATH.1 becomes PATH.2, and so on; the oldest goes."""
+        try:
+            for number in range(self._keep - 1, 0, -1):
+                older = Path(f"{self._path}.{number}")
+                if older.exists():
+                    older.rename(f"{self._path}.{number + 1}")
+            self._path.rename(f"{self._path}.1")
+        except OSError as error:
+            raise self._fail("rotate", error) from error
+        self.reopen()
+
+    def reopen(self) -> None:
+        os.close(self._fd)
+        self._open()
+
+    def close(self) -> None:
+        os.close(self._fd)

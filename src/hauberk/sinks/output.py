@@ -1,0 +1,112 @@
+"""An output: a format and a sink with the queue between them.
+
+`put` never waits. A slow sink costs its own events and a number, nobody else's.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hauberk.errors import SinkError
+from hauberk.formats import Format
+from hauberk.metrics import OutputCounts
+from hauberk.model.event import Event
+from hauberk.sinks import Sink
+
+_RETRY_S: Final = 1.0
+_WRITE_LINES: Final = 4096
+"""At most so many lines a write: the smaller, the less is written twice or lost with a failing one."""
+
+
+class Output:
+    """Encodes in the caller's thread, writes in its own."""
+
+    def __init__(
+        self,
+        encode: Format,
+        sink: Sink,
+        counts: OutputCounts,
+        *,
+        queue_events: int,
+        complain: Callable[[str], None],
+    ) -> None:
+        self._encode = encode
+        self._sink = sink
+        self._counts = counts
+        self._limit = queue_events
+        self._complain = complain
+        self._lines: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._must_reopen = False
+        self._closing = False
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="output", daemon=True)
+        self._thread.start()
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Queue events; those that find the queue full are dropped and counted."""
+        lines = list(map(self._encode, events))
+        with self._changed:
+            self._counts.offered += len(lines)
+            room = self._limit - len(self._lines)
+            if len(lines) > room:
+                self._counts.drop("queue full", len(lines) - room)
+                del lines[room:]
+            self._lines.extend(lines)
+            self._changed.notify()
+
+    def reopen(self) -> None:
+        """Have the sink begin anew before the next write."""
+        with self._changed:
+            self._must_reopen = True
+            self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is queued, for at most `timeout_s`; the rest is dropped and counted."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        with self._changed:
+            if self._lines:
+                self._counts.drop("closed", len(self._lines))
+                self._lines.clear()
+        if not self._thread.is_alive():
+            self._sink.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._lines and not self._closing and not self._must_reopen:
+                    self._changed.wait()
+                if self._closing and not self._lines:
+                    return
+                reopen, self._must_reopen = self._must_reopen, False
+                batch = [self._lines[i] for i in range(min(len(self._lines), _WRITE_LINES))]
+            try:
+                if reopen:
+                    self._sink.reopen()
+                if batch:
+                    self._sink.write(batch)
+            except SinkError as error:
+                self._fail(str(error))
+                continue
+            if self._broken:
+                self._broken = False
+                self._complain("the output works again")
+            with self._changed:
+                for _ in range(min(len(batch), len(self._lines))):
+                    self._lines.popleft()
+                self._counts.delivered += len(batch)
+
+    def _fail(self, problem: str) -> None:
+        if not self._broken:
+            self._broken = True
+            self._complain(f"{problem}; events wait, and are dropped once {self._limit} do")
+        with self._changed:
+            if self._closing:
+                self._counts.drop("sink failed", len(self._lines))
+                self._lines.clear()
+                return
+            self._changed.wait(_RETRY_S)

@@ -1,0 +1,108 @@
+"""The house rules that a tool can check."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hauberk.config import Config
+from hauberk.formats import FORMATS
+from hauberk.sinks import SINKS
+
+ROOT = Path(__file__).parents[2]
+C_FILES = sorted([*ROOT.glob("bpf/*.[ch]"), *ROOT.glob("bpf/lib/*.h"), *ROOT.glob("bpf/tests/*.c")])
+PROGRAM = re.compile(r'SEC\("([^"]+)"\)\s*\n\s*int BPF_PROG\((\w+)')
+MAP = re.compile(r"\} (\w+) SEC\(\"\.maps\"\)")
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_kernel_source_names_its_licence(path: Path) -> None:
+    """Each C file begins with the dual licence."""
+    first = path.read_text().splitlines()[0]
+
+    assert "SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause" in first
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("bpf/*.bpf.c")), ids=lambda path: path.name)
+def test_program_file_lists_its_hooks(path: Path) -> None:
+    """The comment at the top names every hook that a file attaches to."""
+    text = path.read_text()
+    head = text[: text.index("*/")]
+    missing = {
+        hook
+        for hook, _ in PROGRAM.findall(text)
+        if hook not in head and hook.removeprefix("fentry/security_path") not in head and hook.split("/")[1] not in head
+    }
+
+    assert missing == set()
+
+
+def test_kernel_names_are_shown_whole() -> None:
+    """Programs and maps have names of at most 15 characters; the kernel cuts longer ones."""
+    names = [name for path in C_FILES for _, name in PROGRAM.findall(path.read_text())]
+    names += [name for path in C_FILES for name in MAP.findall(path.read_text())]
+
+    assert names
+    assert [name for name in names if len(name) > 15] == []
+
+
+def test_formats_are_documented() -> None:
+    """Each format has its page."""
+    pages = {page.stem for page in ROOT.glob("docs/formats/*.md")}
+
+    assert {name.split("-")[0] for name in FORMATS.names()} == pages
+
+
+def test_settings_are_documented() -> None:
+    """Each setting stands in docs/configuration.md."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    missing = [field.name for field in msgspec.structs.fields(Config) if f"`{field.name}`" not in text]
+
+    assert missing == []
+
+
+def test_shelves_load() -> None:
+    """Every name on a shelf stands for something that exists."""
+    for shelf in (FORMATS, SINKS):
+        for name in shelf.names():
+            assert callable(shelf.load(name))
+
+
+@pytest.mark.parametrize("command", ["agent", "probe", "record", "replay"])
+def test_commands_have_help(command: str) -> None:
+    """Each command says what it does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hauberk", command, "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert "Usage" in done.stdout
+
+
+def test_help_needs_no_kernel() -> None:
+    """The command line can be imported without the agent, its programs or the metrics server."""
+    code = "import sys, hauberk.cli.main; print(*sorted(m for m in sys.modules if m.startswith('hauberk') or 'prom' in m))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+
+    assert "hauberk.agent" not in loaded
+    assert "prometheus_client" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("generated", "command"),
+    [
+        ("src/hauberk/abi.py", ["tools/gen_abi.py", "build/abi.bpf.o"]),
+        ("src/hauberk/constants.py", ["tools/gen_constants.py"]),
+    ],
+)
+def test_generated_file_is_fresh(generated: str, command: list[str], tmp_path: Path) -> None:
+    """What is generated is what the generator would write today."""
+    if "abi" in generated:
+        subprocess.run(["make", "--silent", "build/abi.bpf.o"], cwd=ROOT, check=True)
+    target = tmp_path / "generated.py"
+    subprocess.run([sys.executable, *command, str(target)], cwd=ROOT, check=True)
+
+    assert target.read_text() == (ROOT / generated).read_text()
