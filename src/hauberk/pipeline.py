@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from hauberk.abi import Hook, RecordFlag
+from hauberk.abi import Hook, ItemKind, RecordFlag
 from hauberk.config import Selection
 from hauberk.decode.hooks import describe
 from hauberk.decode.records import decode_batch
@@ -19,11 +19,11 @@ from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Node
 from hauberk.model.process import Process
 from hauberk.model.record import Record
-from hauberk.abi import ItemKind
 
 _BEFORE = 0
 """Time of the records that tell what was there before the agent: they are no part of the account."""
 
+_NAMELESS_KEPT = 4096
 _STATE = int(RecordFlag.STATE)
 _CWD = int(ItemKind.CWD)
 _TTY = int(ItemKind.TTY)
@@ -63,6 +63,8 @@ class Pipeline:
         self._processes = Processes()
         self._workloads = Workloads(surroundings.host_pid_ns)
         self._next_sequence: dict[int, int] = {}
+        self._nameless: set[int] = set()
+        """Parents that were looked up in vain; they are not asked for again."""
 
     def learn(self, batch: bytes) -> None:
         """Take in what was there before: records that are no part of the account."""
@@ -124,10 +126,7 @@ class Pipeline:
                 cwd = content
             elif kind == _TTY:
                 tty = content
-        parent = self._processes.executable(record.host_ppid)
-        if parent is None and record.host_ppid:
-            self._learn_process(record.host_ppid)
-            parent = self._processes.executable(record.host_ppid)
+        parent = self._processes.executable(record.host_ppid) or self._look_up_parent(record.host_ppid)
         is_exec = record.hook == Hook.EXEC
         return Event(
             self.surroundings.boot_time_ns + record.time_ns,
@@ -154,6 +153,18 @@ class Pipeline:
     def _learn_process(self, host_pid: int) -> None:
         if self.surroundings.look_up_process:
             self.learn(self.surroundings.look_up_process(host_pid))
+
+    def _look_up_parent(self, host_pid: int) -> str | None:
+        """The executable of a parent that no record told of. Some have none, such as kernel threads."""
+        if not host_pid or host_pid in self._nameless:
+            return None
+        self._learn_process(host_pid)
+        executable = self._processes.executable(host_pid) or None
+        if executable is None:
+            if len(self._nameless) >= _NAMELESS_KEPT:
+                self._nameless.clear()
+            self._nameless.add(host_pid)
+        return executable
 
     def _look_up(self, record: Record) -> Process:
         """A process whose records were lost, or that never had any: asked of the live machine."""

@@ -1,0 +1,1 @@
+"""The budgets, measured. `make bench` runs all; `python -m benchmarks NAME…` some."""

@@ -1,0 +1,20 @@
+"""python -m benchmarks [NAME…]."""
+
+import sys
+
+from benchmarks import agent, overhead, throughput
+
+BENCHMARKS = {
+    "throughput": throughput.run,
+    "overhead": overhead.run,
+    "agent": agent.run,
+    "memory": agent.run_memory,
+}
+
+wanted = sys.argv[1:] or list(BENCHMARKS)
+unknown = [name for name in wanted if name not in BENCHMARKS]
+if unknown:
+    sys.exit(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+for name in wanted:
+    print(f"== {name}", flush=True)
+    BENCHMARKS[name]()
