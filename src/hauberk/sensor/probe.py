@@ -369,7 +369,9 @@ def _lockdown(root: Path) -> Finding:
             "Kernel programs may not read the kernel's memory.",
             "Boot with lockdown=integrity.",
         )
-    return Finding("lockdown", "ok", mode[1] if mode else "none, or not shown: securityfs is not mounted")
+    if not mode and not _security_modules(root):
+        return Finding("lockdown", "unknown", "not shown: securityfs is not mounted", "", _SECURITYFS)
+    return Finding("lockdown", "ok", mode[1] if mode else "none")
 
 
 def _cgroups(host: Host) -> Finding:

@@ -176,6 +176,7 @@ def test_refusals(good_host: Host, field: str, name: str, state: str, answer: in
         ),
         ("sys/kernel/security/lockdown", "none [integrity] confidentiality", "lockdown", "ok", "integrity"),
         ("sys/kernel/security/lockdown", "none integrity [confidentiality]", "lockdown", "missing", "conf"),
+        ("sys/kernel/security/lockdown", "", "lockdown", "ok", "none"),
         ("sys/kernel/security/lsm", "", "security modules", "unknown", "securityfs"),
         ("sys/kernel/security/lsm", "", "BPF-LSM", "unknown", "not shown"),
         ("sys/kernel/security/lsm", "capability,apparmor", "BPF-LSM", "degraded", "not active"),
@@ -202,6 +203,16 @@ def test_files(good_host: Host, *, file: str, text: str, name: str, state: str, 
 
     assert finding.state == state
     assert told in finding.found
+
+
+def test_securityfs_is_not_mounted(good_host: Host) -> None:
+    """What only securityfs shows is unknown then, and the advice is how to mount it."""
+    for name in ("lsm", "lockdown"):
+        (good_host.root / "sys/kernel/security" / name).unlink()
+    unknown = [finding for finding in find_all(good_host) if finding.state == "unknown"]
+
+    assert [finding.name for finding in unknown] == ["lockdown", "BPF-LSM", "AppArmor", "security modules"]
+    assert all("mount -t securityfs" in finding.remedy for finding in unknown)
 
 
 def test_boot_parameter_for_bpf_lsm(good_host: Host) -> None:
