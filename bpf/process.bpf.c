@@ -59,14 +59,14 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (bprm->interp != bprm->filename)
 		draft->record.flags |= RECORD_SCRIPT;
 
-	executable = mm->exe_file;
+	executable = BPF_CORE_READ(mm, exe_file);
 	if (executable) {
-		add_path(draft, ITEM_EXECUTABLE, 0, &executable->f_path);
+		add_path(&executable->f_path, ITEM_EXECUTABLE, 0);
 		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
 			draft->record.flags |= RECORD_DELETED;
 	}
-	add_place(draft, task);
-	add_string(draft, ITEM_FILENAME, 0, bprm->filename, false);
+	add_place(task);
+	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
 	add_new_argv(draft, mm);
 
 	counters->seen++;
@@ -98,7 +98,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		int reason = filter_of(selection, OPERATION_PROCESS, parent, 0, draft->record.cgroup_id);
 
 		counters->seen++;
-		add_place(draft, child);
+		add_place(child);
 		if (reason >= 0) {
 			counters->filtered[reason]++;
 			draft->record.flags |= RECORD_STATE;
@@ -127,7 +127,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		int reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
 
 		counters->seen++;
-		add_place(draft, task);
+		add_place(task);
 		if (reason >= 0) {
 			counters->filtered[reason]++;
 			draft->record.flags |= RECORD_STATE;

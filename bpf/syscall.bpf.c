@@ -47,7 +47,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 		if (!syscall || !syscall->known)
 			return 0;
 	}
-	add_arguments(draft, syscall, task);
+	add_arguments(slot);
 
 	pending = bpf_task_storage_get(&pendings, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!pending)
@@ -72,14 +72,16 @@ static __always_inline bool must_copy_again(const struct pending *pending)
 }
 
 /* Adds the paths that the kernel's own objects gave while the call ran. */
-static __always_inline bool add_named(struct draft *draft, struct task_struct *task,
-				      const struct syscall *syscall)
+__noinline int add_named(__u32 slot)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct named *named = bpf_task_storage_get(&nameds, task, NULL, 0);
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct draft *draft = draft_here();
 	int path = 0;
 
-	if (!named)
-		return false;
+	if (!named || !syscall || !draft)
+		return 0;
 	for (int i = 0; i < ARGUMENT_COUNT; i++) {
 		__u32 start;
 
@@ -93,7 +95,7 @@ static __always_inline bool add_named(struct draft *draft, struct task_struct *t
 	}
 	draft->record.flags |= named->flags;
 	bpf_task_storage_delete(&nameds, task);
-	return true;
+	return 0;
 }
 
 SEC("tp_btf/sys_exit")
@@ -125,13 +127,14 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (syscall->object == OBJECT_IMAGE && result >= 0)
 		goto done;
 	if (syscall->object == OBJECT_QUERY) {
-		__u64 arguments[ARGUMENT_COUNT];
-
+		draft = draft_here();
+		if (!draft)
+			goto done;
 		if (pending)
-			__builtin_memcpy(arguments, pending->arguments, sizeof(arguments));
+			__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
 		else
-			load_arguments(arguments, regs, task);
-		query_tell(task, slot, syscall, arguments, result, is_compat(task));
+			load_arguments(draft->record.arguments, regs, task);
+		query_tell(slot, result);
 		goto done;
 	}
 	selection = selected();
@@ -174,22 +177,21 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		break;
 	}
 	if (file) {
-		__u32 start = path_build(&draft->path, BPF_CORE_READ(file, f_path.mnt),
-					 BPF_CORE_READ(file, f_path.dentry), &draft->record.flags);
+		__u32 start = build_path((__u64)&file->f_path);
 
 		if (selection->prefix_size && !path_wanted(selection, &draft->path, start)) {
 			counters->filtered[FILTER_PATH]++;
 			goto done;
 		}
-		add_built_path(draft, ITEM_OBJECT, 0, start);
+		add_built_path(start, ITEM_OBJECT, 0);
 		if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
 			draft->record.flags |= RECORD_DELETED;
 	}
-	add_place(draft, task);
+	add_place(task);
 	if (file) {
 		/* the object says it all */
 	} else if (sk) {
-		add_socket(draft, 0, sk, syscall->object != OBJECT_LOCAL);
+		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
 	} else if (pending && !must_copy_again(pending)) {
 		__u32 size = pending->size;
 
@@ -200,9 +202,9 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	} else {
 		if (syscall->at_entry)
 			draft->record.flags |= RECORD_LATE;
-		add_arguments(draft, syscall, task);
+		add_arguments(slot);
 	}
-	add_named(draft, task, syscall);
+	add_named(slot);
 	draft_send(draft, counters);
 done:
 	if (pending)

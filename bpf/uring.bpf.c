@@ -104,8 +104,8 @@ static __always_inline void add_name(struct draft *draft, struct task_struct *ta
 	struct file *directory = file_of(task, directory_fd);
 
 	if (directory_fd != AT_FDCWD && directory)
-		add_path(draft, ITEM_BASE, index, &directory->f_path);
-	add_string(draft, ITEM_ARGUMENT, index, BPF_CORE_READ(name, name), false);
+		add_path(&directory->f_path, ITEM_BASE, index);
+	add_string((__u64)BPF_CORE_READ(name, name), ITEM_ARGUMENT, index);
 }
 
 static __always_inline int submit(struct io_kiocb *request)
@@ -134,7 +134,7 @@ static __always_inline int submit(struct io_kiocb *request)
 	draft = draft_begin(HOOK_IO_URING, task, selection);
 	if (!draft)
 		return 0;
-	add_place(draft, task);
+	add_place(task);
 	arguments = draft->record.arguments;
 	if (opcode == URING_OPENAT || opcode == URING_OPENAT2) {
 		struct io_open *open = (void *)request;
@@ -256,7 +256,7 @@ static __always_inline int complete(void *pointer, long result)
 	if (syscall->object == OBJECT_OPENED)
 		file = file_of(task, result >= 0 ? result : -1);
 	if (file)
-		add_path(draft, ITEM_OBJECT, 0, &file->f_path);
+		add_path(&file->f_path, ITEM_OBJECT, 0);
 	draft_send(draft, counters);
 done:
 	bpf_map_delete_elem(&requests, &key);

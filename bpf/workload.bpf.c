@@ -20,7 +20,7 @@ static __always_inline int tell(struct cgroup *cgroup, const char *path, __u16 f
 		return 0;
 	draft->record.flags = flags;
 	draft->record.cgroup_id = cgroup->kn->id;
-	add_string(draft, ITEM_CGROUP, 0, path, false);
+	add_string((__u64)path, ITEM_CGROUP, 0);
 	draft_send(draft, counters);
 	return 0;
 }

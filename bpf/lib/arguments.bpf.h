@@ -142,14 +142,17 @@ static __always_inline void add_argv(struct draft *draft, __u8 index, __u64 vect
 }
 
 /*
- * Adds what user memory holds for the arguments of a call: strings, addresses,
- * and the directories that paths are relative to.
+ * Adds what user memory holds for the arguments that the draft has of the call
+ * in @slot: strings, addresses, and the directories that paths are relative to.
  */
-static __always_inline void add_arguments(struct draft *draft, const struct syscall *syscall,
-					  struct task_struct *task)
+__noinline int add_arguments(__u32 slot)
 {
-	bool compat = draft->record.flags & RECORD_COMPAT;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct draft *draft = draft_here();
 
+	if (!syscall || !draft)
+		return 0;
 	for (int i = 0; i < ARGUMENT_COUNT; i++) {
 		__u64 value = draft->record.arguments[i];
 
@@ -158,13 +161,13 @@ static __always_inline void add_arguments(struct draft *draft, const struct sysc
 			struct file *directory = file_of(task, value);
 
 			if ((int)value != AT_FDCWD && directory)
-				add_path(draft, ITEM_BASE, i + 1, &directory->f_path);
+				add_path(&directory->f_path, ITEM_BASE, i + 1);
 			break;
 		}
 		case ARGUMENT_PATH:
 		case ARGUMENT_STRING:
 			if (value)
-				add_string(draft, ITEM_ARGUMENT, i, (void *)value, true);
+				add_user_string(value, ITEM_ARGUMENT, i);
 			break;
 		case ARGUMENT_ADDRESS: {
 			struct item *item = item_begin(draft);
@@ -181,10 +184,11 @@ static __always_inline void add_arguments(struct draft *draft, const struct sysc
 			break;
 		}
 		case ARGUMENT_ARGV:
-			add_argv(draft, i, value, compat);
+			add_argv(draft, i, value, draft->record.flags & RECORD_COMPAT);
 			break;
 		}
 	}
+	return 0;
 }
 
 #endif

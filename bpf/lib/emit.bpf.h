@@ -50,11 +50,17 @@ struct {
 	__type(value, __u64);
 } sequences SEC(".maps");
 
+static __always_inline struct draft *draft_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&drafts, &zero);
+}
+
 static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct *task,
 						 const struct selection *selection)
 {
-	__u32 zero = 0;
-	struct draft *draft = bpf_map_lookup_elem(&drafts, &zero);
+	struct draft *draft = draft_here();
 
 	if (!draft || !selection)
 		return NULL;
@@ -105,25 +111,76 @@ static __always_inline void add_bytes(struct draft *draft, __u8 kind, __u8 index
 	item_end(draft, item, kind, index, size);
 }
 
-/* Adds a string of kernel or user memory, without its NUL. */
-static __always_inline void add_string(struct draft *draft, __u8 kind, __u8 index, const void *from, bool user)
+/*
+ * The functions below are verified once, not once a call, as they take numbers
+ * only; the draft they add to is that of this CPU. That is what keeps loading quick.
+ */
+
+/* Adds a string of user memory, without its NUL. */
+__noinline int add_user_string(__u64 from, __u8 kind, __u8 index)
 {
-	struct item *item = item_begin(draft);
+	struct draft *draft = draft_here();
+	struct item *item = draft ? item_begin(draft) : NULL;
 	long size;
 
 	if (!item)
-		return;
-	if (user)
-		size = bpf_probe_read_user_str(item + 1, ITEM_MAX, from);
-	else
-		size = bpf_probe_read_kernel_str(item + 1, ITEM_MAX, from);
-	if (size < 0) {
+		return 0;
+	size = bpf_probe_read_user_str(item + 1, ITEM_MAX, (void *)from);
+	if (size <= 0) {
 		draft->record.flags |= RECORD_UNREADABLE;
 		size = 1;
 	} else if (size == ITEM_MAX) {
 		draft->record.flags |= RECORD_CUT;
 	}
 	item_end(draft, item, kind, index, size - 1);
+	return 0;
+}
+
+/* Adds a string of kernel memory, without its NUL. */
+__noinline int add_string(__u64 from, __u8 kind, __u8 index)
+{
+	struct draft *draft = draft_here();
+	struct item *item = draft ? item_begin(draft) : NULL;
+	long size;
+
+	if (!item)
+		return 0;
+	size = bpf_probe_read_kernel_str(item + 1, ITEM_MAX, (void *)from);
+	if (size <= 0) {
+		draft->record.flags |= RECORD_UNREADABLE;
+		size = 1;
+	} else if (size == ITEM_MAX) {
+		draft->record.flags |= RECORD_CUT;
+	}
+	item_end(draft, item, kind, index, size - 1);
+	return 0;
+}
+
+/* Builds the path of a `struct path` in the draft's buffer and returns where it starts. */
+__noinline int build_path(__u64 path)
+{
+	struct draft *draft = draft_here();
+	struct path *from = (struct path *)path;
+
+	if (!draft)
+		return PATH_SIZE;
+	return path_build(&draft->path, BPF_CORE_READ(from, mnt), BPF_CORE_READ(from, dentry), &draft->record.flags);
+}
+
+/* Adds the path that build_path() has left in the draft's buffer. */
+__noinline int add_built_path(__u32 start, __u8 kind, __u8 index)
+{
+	struct draft *draft = draft_here();
+
+	if (draft && start < PATH_SIZE)
+		add_bytes(draft, kind, index, &draft->path.bytes[start & (PATH_SIZE - 1)], PATH_SIZE - start);
+	return 0;
+}
+
+/* @path must have been read with BPF_CORE_READ: the verifier takes typed pointers for no numbers. */
+static __always_inline void add_path(const struct path *path, __u8 kind, __u8 index)
+{
+	add_built_path(build_path((__u64)path), kind, index);
 }
 
 /* Adds @size bytes that are items already. */
@@ -139,33 +196,16 @@ static __always_inline void add_raw(struct draft *draft, const char *items, __u3
 		draft->record.size += size;
 }
 
-/* Adds the path that path_build() has left in the draft's buffer. */
-static __always_inline void add_built_path(struct draft *draft, __u8 kind, __u8 index, __u32 start)
-{
-	__u32 size = PATH_SIZE - start;
-
-	if (size > PATH_SIZE)
-		return;
-	add_bytes(draft, kind, index, &draft->path.bytes[start & (PATH_SIZE - 1)], size);
-}
-
-static __always_inline void add_path(struct draft *draft, __u8 kind, __u8 index, struct path *path)
-{
-	__u32 start = path_build(&draft->path, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry),
-				 &draft->record.flags);
-
-	add_built_path(draft, kind, index, start);
-}
-
 /* Adds where @task works: directory and terminal. */
-static __always_inline void add_place(struct draft *draft, struct task_struct *task)
+static __always_inline void add_place(struct task_struct *task)
 {
-	struct tty_struct *tty = task->signal->tty;
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
 
-	if (task->fs)
-		add_path(draft, ITEM_CWD, 0, &task->fs->pwd);
+	if (fs)
+		add_path(&fs->pwd, ITEM_CWD, 0);
 	if (tty)
-		add_string(draft, ITEM_TTY, 0, tty->name, false);
+		add_string((__u64)tty->name, ITEM_TTY, 0);
 }
 
 /*

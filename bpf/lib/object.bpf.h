@@ -47,11 +47,15 @@ struct inet_address {
 };
 
 /* Adds one end of @sk as a struct sockaddr; for AF_UNIX also the path of its name. */
-static __always_inline void add_socket(struct draft *draft, __u8 index, struct sock *sk, bool peer)
+__noinline int add_socket(__u64 socket, __u8 index, bool peer)
 {
+	struct draft *draft = draft_here();
+	struct sock *sk = (struct sock *)socket;
 	struct inet_address address = {.family = BPF_CORE_READ(sk, __sk_common.skc_family)};
 	__u32 size = sizeof(address.family);
 
+	if (!draft)
+		return 0;
 	if (address.family == AF_UNIX) {
 		struct unix_sock *end = (struct unix_sock *)sk;
 		struct unix_address *name;
@@ -65,8 +69,8 @@ static __always_inline void add_socket(struct draft *draft, __u8 index, struct s
 				size = ADDRESS_SIZE;
 			add_bytes(draft, ITEM_ADDRESS, index, &name->name, size);
 			if (BPF_CORE_READ(end, path.dentry))
-				add_path(draft, ITEM_OBJECT, index, &end->path);
-			return;
+				add_path(&end->path, ITEM_OBJECT, index);
+			return 0;
 		}
 	} else if (address.family == AF_INET) {
 		address.port = peer ? BPF_CORE_READ(sk, __sk_common.skc_dport) :
@@ -82,6 +86,7 @@ static __always_inline void add_socket(struct draft *draft, __u8 index, struct s
 		size = sizeof(address);
 	}
 	add_bytes(draft, ITEM_ADDRESS, index, &address, size);
+	return 0;
 }
 
 #endif

@@ -93,7 +93,7 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 	draft->record.syscall = slot;
 	draft->record.result = result < 0 ? result : 0;
 	__builtin_memcpy(draft->record.arguments, arguments, sizeof(draft->record.arguments));
-	add_place(draft, task);
+	add_place(task);
 	add_bytes(draft, ITEM_ADDRESS, 0, &address, address.family == AF_INET ? 8 : sizeof(address));
 	item = item_begin(draft);
 	if (item) {
@@ -110,16 +110,25 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 	draft_send(draft, counters);
 }
 
-/* Looks at what a call of OBJECT_QUERY has sent. */
-static __always_inline void query_tell(struct task_struct *task, __u32 slot, const struct syscall *syscall,
-				       const __u64 *arguments, long result, bool compat)
+/* Looks at what a call of OBJECT_QUERY has sent, whose arguments the draft has. */
+__noinline int query_tell(__u32 slot, __s64 result)
 {
-	__u8 sent = syscall->arguments[1];
-	struct sock *sk = sock_of(task, arguments[0]);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct draft *draft = draft_here();
+	bool compat = is_compat(task);
+	__u64 arguments[ARGUMENT_COUNT];
 	struct query query;
+	struct sock *sk;
+	__u8 sent;
 
+	if (!syscall || !draft)
+		return 0;
+	__builtin_memcpy(arguments, draft->record.arguments, sizeof(arguments));
+	sent = syscall->arguments[1];
+	sk = sock_of(task, arguments[0]);
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
-		return;
+		return 0;
 	for (int i = 0; i < MESSAGES; i++) {
 		if (sent == ARGUMENT_MESSAGES) {
 			query = query_of_message(arguments[1] + i * (compat ? 32 : 64), compat);
@@ -138,6 +147,7 @@ static __always_inline void query_tell(struct task_struct *task, __u32 slot, con
 		if (sent != ARGUMENT_MESSAGES)
 			break;
 	}
+	return 0;
 }
 
 #endif

@@ -4,7 +4,6 @@
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,7 +35,12 @@ class Output:
         self._counts = counts
         self._limit = queue_events
         self._complain = complain
-        self._lines: deque[bytes] = deque()
+        self._lines: list[bytes] = []
+        """What waits."""
+
+        self._writing: list[bytes] = []
+        """What the sink has in hand."""
+
         self._changed = threading.Condition()
         self._must_reopen = False
         self._closing = False
@@ -49,7 +53,7 @@ class Output:
         lines = list(map(self._encode, events))
         with self._changed:
             self._counts.offered += len(lines)
-            room = self._limit - len(self._lines)
+            room = self._limit - len(self._lines) - len(self._writing)
             if len(lines) > room:
                 self._counts.drop("queue full", len(lines) - room)
                 del lines[room:]
@@ -69,36 +73,45 @@ class Output:
             self._changed.notify()
         self._thread.join(timeout_s)
         with self._changed:
-            if self._lines:
-                self._counts.drop("closed", len(self._lines))
-                self._lines.clear()
+            self._give_up("closed")
         if not self._thread.is_alive():
             self._sink.close()
+
+    def _give_up(self, reason: str) -> None:
+        count = len(self._lines) + len(self._writing)
+        if count:
+            self._counts.drop(reason, count)
+            self._lines, self._writing = [], []
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._lines and not self._closing and not self._must_reopen:
+                while not (self._lines or self._writing or self._closing or self._must_reopen):
                     self._changed.wait()
-                if self._closing and not self._lines:
-                    return
                 reopen, self._must_reopen = self._must_reopen, False
-                batch = [self._lines[i] for i in range(min(len(self._lines), _WRITE_LINES))]
+                if not self._writing:
+                    self._writing, self._lines = self._lines, []
+                if not (self._writing or reopen):  # closing
+                    return
             try:
                 if reopen:
                     self._sink.reopen()
-                if batch:
-                    self._sink.write(batch)
+                while self._writing:
+                    self._write_some()
             except SinkError as error:
                 self._fail(str(error))
                 continue
             if self._broken:
                 self._broken = False
                 self._complain("the output works again")
-            with self._changed:
-                for _ in range(min(len(batch), len(self._lines))):
-                    self._lines.popleft()
-                self._counts.delivered += len(batch)
+
+    def _write_some(self) -> None:
+        part = self._writing[:_WRITE_LINES]
+        self._sink.write(part)
+        with self._changed:
+            if self._writing:  # else the close has given up on it meanwhile
+                del self._writing[: len(part)]
+                self._counts.delivered += len(part)
 
     def _fail(self, problem: str) -> None:
         if not self._broken:
@@ -106,7 +119,6 @@ class Output:
             self._complain(f"{problem}; events wait, and are dropped once {self._limit} do")
         with self._changed:
             if self._closing:
-                self._counts.drop("sink failed", len(self._lines))
-                self._lines.clear()
-                return
-            self._changed.wait(_RETRY_S)
+                self._give_up("sink failed")
+            else:
+                self._changed.wait(_RETRY_S)
