@@ -25,6 +25,7 @@ enum limit {
 	ITEMS_SIZE = 25600,	 /* all items of a record; a draft must fit a per-CPU map value */
 	PREFIX_SIZE = 256,	 /* of the path that the operator asked for */
 	ERRNO_COUNT = 192,
+	OPEN_HOW_SIZE = 24,	 /* flags, mode, resolve: linux/openat2.h */
 };
 
 enum hook {
@@ -119,6 +120,7 @@ enum argument_kind {
 	ARGUMENT_BUFFER = 7,   /* its size is the next argument */
 	ARGUMENT_MESSAGE = 8,  /* a struct msghdr */
 	ARGUMENT_MESSAGES = 9, /* a vector of struct mmsghdr */
+	ARGUMENT_HOW = 10,     /* the struct open_how of openat2(2) */
 };
 
 /* Which object of the kernel a successful call leaves behind. */

@@ -98,6 +98,19 @@ __noinline int add_named(__u32 slot)
 	return 0;
 }
 
+/* Adds the flags of openat2(2), which are no argument of their own. */
+static __always_inline void add_how(struct draft *draft, __u64 how)
+{
+	struct item *item = item_begin(draft);
+
+	if (!item)
+		return;
+	if (bpf_probe_read_user(item + 1, OPEN_HOW_SIZE, (void *)how))
+		draft->record.flags |= RECORD_UNREADABLE;
+	else
+		item_end(draft, item, ITEM_ARGUMENT, 2, OPEN_HOW_SIZE);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -188,9 +201,9 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 			draft->record.flags |= RECORD_DELETED;
 	}
 	add_place(task);
-	if (file) {
-		/* the object says it all */
-	} else if (sk) {
+	if (syscall->arguments[2] == ARGUMENT_HOW)
+		add_how(draft, draft->record.arguments[2]);
+	if (sk) {
 		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
 	} else if (pending && !must_copy_again(pending)) {
 		__u32 size = pending->size;
@@ -199,7 +212,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 			add_raw(draft, pending->items, size);
 			draft->record.flags |= pending->flags;
 		}
-	} else {
+	} else if (!file) {
 		if (syscall->at_entry)
 			draft->record.flags |= RECORD_LATE;
 		add_arguments(slot);

@@ -18,6 +18,7 @@ SOCKETCALL_SLOT = 1984
 ITEMS_SIZE = 25600
 PREFIX_SIZE = 256
 ERRNO_COUNT = 192
+OPEN_HOW_SIZE = 24
 
 
 class Hook(IntEnum):
@@ -77,6 +78,7 @@ class ArgumentKind(IntEnum):
     BUFFER = 7
     MESSAGE = 8
     MESSAGES = 9
+    HOW = 10
 
 
 class ObjectKind(IntEnum):

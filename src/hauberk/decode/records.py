@@ -1,0 +1,73 @@
+"""Batches of raw records to records.
+
+A batch is what the ring buffer holds (kernel/bpf/ringbuf.c): entries of ``<II`` (length with the two
+bits below, page offset) and `length` bytes, padded to 8. The bytes may be anybody's: in a recording
+with a flipped bit, the entry that has it is lost and no other that can still be found.
+"""
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+from hauberk.abi import ITEM, RECORD, Hook
+from hauberk.model.record import Item, Record
+
+_BUSY: Final = 1 << 31
+_DISCARDED: Final = 1 << 30
+_FRAME_SIZE: Final = 8
+_ENTRY: Final = Struct("<I4x" + RECORD.format.removeprefix("<"))
+_ENTRY_SIZE: Final = _ENTRY.size
+_ITEM_SIZE: Final = ITEM.size
+_HOOKS_END: Final = int(Hook.COUNT)
+
+
+class Decoded(NamedTuple):
+    """What a batch held."""
+
+    records: list[Record]
+    unknown: int
+    """Entries that are no records of ours; what remains of a batch that was cut counts as one."""
+
+
+def decode_batch(batch: bytes) -> Decoded:
+    """Decode every entry; one that makes no sense is counted and passed over."""
+    records: list[Record] = []
+    unknown = 0
+    at, end = 0, len(batch)
+    unpack_entry, unpack_item, append = _ENTRY.unpack_from, ITEM.unpack_from, records.append
+    while at < end:
+        if end - at < _ENTRY_SIZE:
+            return Decoded(records, unknown + 1)
+        (
+            length, time_ns, sequence, cgroup_id, start_ns, result, a0, a1, a2, a3, a4, a5,
+            tgid, tid, ppid, ns_tgid, ns_ppid, pid_ns, mnt_ns, uid, exec_id, hook, syscall, cpu, flags, size,
+        ) = unpack_entry(batch, at)  # fmt: skip
+        if length != size:  # also if one of the two bits is set
+            if length & _DISCARDED:
+                length &= ~(_BUSY | _DISCARDED)
+            else:
+                length &= ~_BUSY
+                unknown += 1
+            at += _FRAME_SIZE + (length + 7 & ~7)
+            continue
+        item_at = at + _ENTRY_SIZE
+        stop = at + _FRAME_SIZE + length
+        if stop > end:
+            return Decoded(records, unknown + 1)
+        at += _FRAME_SIZE + (length + 7 & ~7)
+        items: list[Item] = []
+        while item_at + _ITEM_SIZE <= stop:
+            kind, index, size = unpack_item(batch, item_at)
+            item_at += _ITEM_SIZE
+            items.append((kind, index, batch[item_at : item_at + size]))
+            item_at += size
+        if item_at != stop or not 0 < hook < _HOOKS_END:
+            unknown += 1
+            continue
+        append(
+            Record(
+                time_ns, sequence, cgroup_id, start_ns, result, (a0, a1, a2, a3, a4, a5),
+                tgid, tid, ppid, ns_tgid, ns_ppid, pid_ns, mnt_ns, uid, exec_id, hook, syscall, cpu, flags,
+                tuple(items),
+            )
+        )  # fmt: skip
+    return Decoded(records, unknown)
