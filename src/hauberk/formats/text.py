@@ -1,0 +1,109 @@
+r"""One line an event, for people at a terminal.
+
+What a workload says of itself goes to a terminal here, so whatever could move its cursor, change its
+colours or turn its text round is shown as an escape: ``\x1b``, ``\n``, ``\u202e``.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from hauberk.abi import Operation
+from hauberk.formats.results import result_text
+from hauberk.model.event import Event
+
+_CONTAINER_ID_LENGTH: Final = 12
+"""As container tools shorten it."""
+
+_VALUE_LENGTH: Final = 160
+"""Longest resource, and longest list of arguments, that is shown in colour; plain text is never cut."""
+
+_DIM, _RED, _CYAN, _RESET = "\x1b[2m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
+_OPERATION_COLOURS: Final = {
+    Operation.PROCESS: "\x1b[32m",
+    Operation.FILE: "\x1b[34m",
+    Operation.NETWORK: "\x1b[35m",
+    Operation.SYSCALL: "\x1b[33m",
+}
+
+
+class _Columns(NamedTuple):
+    """The parts of a line, from left to right; each is safe to print."""
+
+    time: str
+    operation: str
+    workload: str
+    user: str
+    process: str
+    call: str
+    resource: str
+    arguments: str
+    result: str
+
+
+def encode(event: Event) -> bytes:
+    """The line, uncut and without colours."""
+    columns = _columns(event)
+    free = filter(None, columns[6:])
+    return f"{' '.join(columns[:6])} {'  '.join(free)}".encode()
+
+
+def encode_colour(event: Event) -> bytes:
+    """The line for a terminal: failures are red, what matters less is dim, long values are cut."""
+    c = _columns(event)
+    free = [
+        _shorten(c.resource),
+        _paint(_DIM, _shorten(c.arguments)),
+        _paint(_RED if event.error else _DIM, c.result),
+    ]
+    fixed = [
+        _paint(_DIM, c.time),
+        _paint(_OPERATION_COLOURS[event.operation], c.operation),
+        _paint(_CYAN, c.workload) if not event.workload.is_host else c.workload,
+        c.user,
+        c.process,
+        c.call,
+    ]
+    return f"{' '.join(fixed)} {'  '.join(filter(None, free))}".encode()
+
+
+def _columns(event: Event) -> _Columns:
+    workload, process = event.workload, event.process
+    where = workload.container_name or (workload.container_id or "host")[:_CONTAINER_ID_LENGTH]
+    call, _, arguments = event.data.partition(" ")
+    name = process.executable.rpartition("/")[2] or "?"
+    return _Columns(
+        f"{_clock(event.time_ns // 1_000_000_000)}.{event.time_ns // 1_000_000 % 1000:03d}",
+        f"{event.operation.name.capitalize():<7}",
+        f"{_visible(where):<16}",
+        f"{_visible(event.user or str(event.uid)):<8}",
+        f"{_visible(name)}:{event.host_pid}".ljust(22),
+        f"{_visible(call.rpartition('=')[2].removeprefix('SYS_').lower()):<10}",
+        _visible(event.resource or ""),
+        _visible(arguments),
+        result_text(event.error),
+    )
+
+
+@lru_cache(maxsize=64)
+def _clock(second: int) -> str:
+    """Local time of the day."""
+    return f"{datetime.fromtimestamp(second):%H:%M:%S}"
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _shorten(text: str) -> str:
+    """Beginning and end: of a path both matter."""
+    if len(text) <= _VALUE_LENGTH:
+        return text
+    half = _VALUE_LENGTH // 2
+    return f"{text[:half]}…{text[1 - half :]}"
+
+
+def _paint(colour: str, text: str) -> str:
+    return f"{colour}{text}{_RESET}" if text else ""
