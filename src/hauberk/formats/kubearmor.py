@@ -30,15 +30,15 @@ class Who(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
 
     cluster_name: str = ""
     host_name: str = ""
-    namespace_name: str | None = None
-    pod_name: str | None = None
+    namespace_name: str = ""
+    pod_name: str = ""
     labels: str = ""
     """``key=value`` joined by commas, ordered by key."""
 
-    container_id: str | None = None
-    container_name: str | None = None
-    container_image: str | None = None
-    parent_process_name: str | None = None
+    container_id: str = ""
+    container_name: str = ""
+    container_image: str = ""
+    parent_process_name: str = ""
     process_name: str = ""
     host_ppid: int = 0
     host_pid: int = 0
@@ -53,7 +53,7 @@ class What(msgspec.Struct, omit_defaults=True, rename=_wire_name, gc=False):
     """What was done, and what the kernel answered."""
 
     operation: str
-    resource: str | None = None
+    resource: str = ""
     data: str = ""
     event_data: dict[str, str] = {}
     result: str = ""
@@ -65,9 +65,9 @@ class Where(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name)
     cwd: str = ""
     """Ends with a slash."""
 
-    tty: str | None = None
-    node_id: str | None = None
-    user_name: str | None = None
+    tty: str = ""
+    node_id: str = ""
+    user_name: str = ""
 
 
 class _Frame(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ def encode(event: Event) -> bytes:
     what = _encode(
         What(  # by position: by keyword it takes twice as long
             _OPERATIONS[event.operation],
-            event.resource or None,
+            event.resource or "",
             event.data,
             event.details,
             result_text(event.error) if event.error else PASSED,
@@ -138,13 +138,13 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
     who = Who(
         cluster_name=node.cluster,
         host_name=node.host,
-        namespace_name=workload.namespace,
-        pod_name=workload.pod,
+        namespace_name=workload.namespace or "",
+        pod_name=workload.pod or "",
         labels=",".join(f"{key}={value}" for key, value in workload.labels.items()),
-        container_id=workload.container_id,
-        container_name=workload.container_name,
-        container_image=workload.image,
-        parent_process_name=event.parent_executable,
+        container_id=workload.container_id or "",
+        container_name=workload.container_name or "",
+        container_image=workload.image or "",
+        parent_process_name=event.parent_executable or "",
         process_name=event.process.executable,
         host_ppid=event.host_ppid,
         host_pid=event.host_pid,
@@ -156,9 +156,9 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
     )
     where = Where(
         cwd=event.cwd if event.cwd in ("", "/") else f"{event.cwd}/",
-        tty=event.tty,
-        node_id=node.node_id,
-        user_name=event.user,
+        tty=event.tty or "",
+        node_id=node.node_id or "",
+        user_name=event.user or "",
     )
     inside = _printable(_encode(where))[1:-1]
     return _Frame(made_of, _printable(_encode(who))[1:-1] + b",", (b"," + inside if inside else b"") + b"}")

@@ -5,7 +5,6 @@ colours or turn its text round is shown as an escape: ``\x1b``, ``\n``, ``\u202e
 """
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from hauberk.abi import Operation
@@ -31,10 +30,14 @@ class _Columns(NamedTuple):
     """The parts of a line, from left to right; each is safe to print."""
 
     time: str
+    """Local, of the day."""
+
     operation: str
     workload: str
     user: str
     process: str
+    """Name of the executable and PID on the host."""
+
     call: str
     resource: str
     arguments: str
@@ -69,26 +72,22 @@ def encode_colour(event: Event) -> bytes:
 
 def _columns(event: Event) -> _Columns:
     workload, process = event.workload, event.process
+    local = datetime.fromtimestamp(event.time_ns // 1_000_000_000).time()
     where = workload.container_name or (workload.container_id or "host")[:_CONTAINER_ID_LENGTH]
     call, _, arguments = event.data.partition(" ")
+    call = call.removeprefix("syscall=SYS_").removeprefix("tracepoint=sched_process_").lower()
     name = process.executable.rpartition("/")[2] or "?"
     return _Columns(
-        f"{_clock(event.time_ns // 1_000_000_000)}.{event.time_ns // 1_000_000 % 1000:03d}",
+        f"{local}.{event.time_ns // 1_000_000 % 1000:03d}",
         f"{event.operation.name.capitalize():<7}",
         f"{_visible(where):<16}",
         f"{_visible(event.user or str(event.uid)):<8}",
         f"{_visible(name)}:{event.host_pid}".ljust(22),
-        f"{_visible(call.rpartition('=')[2].removeprefix('SYS_').lower()):<10}",
+        f"{_visible(call):<10}",
         _visible(event.resource or ""),
         _visible(arguments),
         result_text(event.error),
     )
-
-
-@lru_cache(maxsize=64)
-def _clock(second: int) -> str:
-    """Local time of the day."""
-    return f"{datetime.fromtimestamp(second):%H:%M:%S}"
 
 
 def _visible(text: str) -> str:

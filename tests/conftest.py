@@ -1,0 +1,43 @@
+"""What all tests share: `--accept`, tiers that are required, one time zone."""
+
+import os
+import time
+from collections.abc import Generator
+
+import pytest
+
+REQUIRED = set(filter(None, os.environ.get("HAUBERK_REQUIRE", "").split(",")))
+"""Tiers whose tests must run here: a test of theirs that is skipped has failed."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept", action="store_true", help="rewrite the expected files of golden tests")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    tiers = {marker.args[0] for marker in item.iter_markers("tier")}
+    if report.skipped and not hasattr(report, "wasxfail") and tiers & REQUIRED:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"HAUBERK_REQUIRE={','.join(sorted(REQUIRED))} forbids to skip this: {reason}"
+    return report
+
+
+@pytest.fixture
+def accept(request: pytest.FixtureRequest) -> bool:
+    """Whether what is found becomes what is expected."""
+    return bool(request.config.getoption("--accept"))
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Local time is UTC, whatever the machine thinks."""
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
