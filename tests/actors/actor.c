@@ -11,8 +11,8 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define LOW_SIZE (4 << 20)
-#define PATIENCE_S 300 /* for one case; a virtual machine without KVM can be slow */
+#define LOW_SIZE (16 << 20)
+#define PATIENCE_S 100 /* for one case; a virtual machine without KVM can be slow */
 
 /* All cases; the linker collects them. */
 extern const struct acting *const __start_cases[], *const __stop_cases[];
@@ -28,6 +28,7 @@ static int proc; /* /proc of the actor: also there after a chroot */
 static const struct acting *playing;
 static char *low_memory;
 static size_t low_used;
+static pid_t bystander;
 static bool ending, foretelling, foretold;
 
 /* ---- what a case may use ---- */
@@ -63,16 +64,16 @@ void give_up(const char *what)
 
 void *low(size_t size)
 {
-	void *memory;
+	char *memory;
 
 	if (!low_memory) {
 		low_memory = mmap(NULL, LOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 		MUST(low_memory == MAP_FAILED ? -1 : 0);
 	}
-	if (low_used + size > LOW_SIZE)
+	size = (size + 15) & ~15UL;
+	memory = low_memory + __atomic_fetch_add(&low_used, size, __ATOMIC_RELAXED);
+	if (memory + size > low_memory + LOW_SIZE)
 		give_up("no more memory below 4 GiB");
-	memory = low_memory + low_used;
-	low_used += (size + 15) & ~15UL;
 	return memory;
 }
 
@@ -212,9 +213,11 @@ pid_t fork_child(void)
 {
 	pid_t parent = getpid(), pid = MUST(fork());
 
+	bystander = pid;
 	if (pid)
 		return pid;
-	while (getppid() == parent) /* PR_SET_PDEATHSIG does not work once the parent may not kill it any more */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* also if it is stopped then */
+	while (getppid() == parent) /* ... but not if the parent may not kill it any more */
 		usleep(1000);
 	_exit(0);
 }
@@ -314,43 +317,74 @@ long act(const char *name, const long *arguments)
 		act->uid = getuid();
 		report->count++;
 	}
-	if (result == -ENOSYS && playing->expected != ENOSYS)
-		unsupported("%s: the kernel has no such call", call->name);
+	return result;
+}
+
+long act_again(const long *arguments)
+{
+	long result;
+
+	way->prepare(find_call(playing->call), arguments);
+	result = way->go();
+	if (result < 0)
+		errno = -result;
 	return result;
 }
 
 /* ---- playing a case ---- */
 
-/* Removes all that is in @path, however deep: one descriptor at a time, no path longer than a name. */
+static bool is_entry(const struct dirent *entry)
+{
+	return strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+}
+
+/* True if something was moved. */
+static bool move_up(int top, const char *name, long *moved)
+{
+	int fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *directory = fdopendir(fd);
+	struct dirent *entry;
+	long before = *moved;
+	char free_name[32];
+
+	if (!directory)
+		return false;
+	while ((entry = readdir(directory))) {
+		if (!is_entry(entry))
+			continue;
+		snprintf(free_name, sizeof(free_name), ".moved-%ld", *moved);
+		if (!renameat(fd, entry->d_name, top, free_name))
+			++*moved;
+	}
+	closedir(directory);
+	return *moved > before;
+}
+
+/*
+ * Removes all that is in @path, however deep. What is in a directory is moved up before it is removed, so that no
+ * path here is longer than two names.
+ */
 static void empty_directory(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int depth = 0;
+	int top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fdopendir(top);
+	struct dirent *entry;
+	long moved = 0;
+	bool again;
 
-	while (fd >= 0) {
-		DIR *directory = fdopendir(dup(fd));
-		char inner[NAME_MAX + 1] = "";
-		struct dirent *entry;
-		int next;
-
-		if (!directory)
-			break;
+	if (!directory)
+		return;
+	do {
+		again = false;
 		rewinddir(directory);
-		while (!inner[0] && (entry = readdir(directory))) {
-			if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+		while ((entry = readdir(directory))) {
+			if (!is_entry(entry) || !unlinkat(top, entry->d_name, 0) ||
+			    !unlinkat(top, entry->d_name, AT_REMOVEDIR))
 				continue;
-			if (unlinkat(fd, entry->d_name, 0) && unlinkat(fd, entry->d_name, AT_REMOVEDIR))
-				strcpy(inner, entry->d_name);
+			again |= move_up(top, entry->d_name, &moved);
 		}
-		closedir(directory);
-		if (!inner[0] && !depth)
-			break;
-		next = openat(fd, inner[0] ? inner : "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		depth += inner[0] ? 1 : -1;
-		close(fd);
-		fd = next;
-	}
-	close(fd);
+	} while (again);
+	closedir(directory);
 }
 
 static void play(const struct acting *acting)
@@ -359,6 +393,8 @@ static void play(const struct acting *acting)
 	MUST(chdir(scratch));
 	umask(0);
 	acting->play();
+	if (bystander) /* a case may have stopped it */
+		kill(bystander, SIGKILL);
 	_exit(0);
 }
 
@@ -430,11 +466,23 @@ static void tell(const struct acting *acting, int status)
 	fflush(stdout);
 }
 
+/* A kernel that lacks the call says so, and that too is what happened. */
+static bool is_as_expected(const struct acting *acting)
+{
+	long result;
+
+	if (report->unsupported[0] || report->error[0])
+		return !report->error[0];
+	result = report->acts[report->count - 1].result;
+	return result == -ENOSYS || (acting->expected ? result == -acting->expected : result >= 0);
+}
+
 /* Plays a case; false if it did not end as expected. */
 static bool perform(const struct acting *acting)
 {
 	struct pollfd alive = {.events = POLLIN};
-	int ends[2], status, last;
+	int ends[2], status;
+	bool as_expected;
 	pid_t pid;
 
 	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -445,6 +493,7 @@ static bool perform(const struct acting *acting)
 	}
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setpgid(0, 0); /* so that all of the case can be ended */
 		close(ends[0]);
 		play(acting);
 	}
@@ -452,19 +501,17 @@ static bool perform(const struct acting *acting)
 	alive.fd = ends[0];
 	if (poll(&alive, 1, PATIENCE_S * 1000) != 1) {
 		snprintf(report->error, sizeof(report->error), "did not end in %d s", PATIENCE_S);
-		kill(pid, SIGKILL);
+		kill(-pid, SIGKILL);
 	}
 	close(ends[0]);
 	waitpid(pid, &status, 0);
 	close_acts();
-	tell(acting, status);
-	last = report->count - 1;
-	status = report->unsupported[0] || (!report->error[0] && (acting->expected ? report->acts[last].result == -acting->expected
-									  : report->acts[last].result >= 0));
-	munmap(report, sizeof(*report));
 	empty_directory(scratch);
 	rmdir(scratch);
-	return status;
+	tell(acting, status);
+	as_expected = is_as_expected(acting);
+	munmap(report, sizeof(*report));
+	return as_expected;
 }
 
 /* ---- the command line ---- */

@@ -133,6 +133,9 @@ extern long numbers[2];	       /* that followed the name of a flood; 0: not give
 /* The same for another system call than that of the case. */
 #define CALL_AS(name, ...) act(name, (const long[ARGUMENTS]){LONGS(__VA_ARGS__)})
 
+/* The same call once more, in a flood; nothing is told. */
+#define AGAIN(...) act_again((const long[ARGUMENTS]){LONGS(__VA_ARGS__)})
+
 #define LONGS(...) LONGS_(__VA_ARGS__, LONGS6, LONGS5, LONGS4, LONGS3, LONGS2, LONGS1)(__VA_ARGS__)
 #define LONGS_(a, b, c, d, e, f, n, ...) n
 #define LONGS1(a) (long)(a)
@@ -143,6 +146,7 @@ extern long numbers[2];	       /* that followed the name of a flood; 0: not give
 #define LONGS6(a, b, c, d, e, f) LONGS5(a, b, c, d, e), (long)(f)
 
 long act(const char *name, const long *arguments);
+long act_again(const long *arguments);
 
 /* What the case knows about the next act; names are relative to the scratch directory. */
 void path_is(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -127,8 +127,9 @@ const struct call calls[] = {
 
 const int call_count = sizeof(calls) / sizeof(*calls);
 
-static const struct call *native;
-static const long *native_arguments;
+/* Prepared and made by the same thread. */
+static __thread const struct call *native;
+static __thread const long *native_arguments;
 
 static int native_number(const struct call *call)
 {

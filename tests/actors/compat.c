@@ -10,8 +10,8 @@
 #define COMPAT_SOCKETCALL 102
 #define COMPAT_GETPID 20
 
-static int compat_number;
-static uint32_t compat_arguments[ARGUMENTS];
+static __thread int compat_number;
+static __thread uint32_t compat_arguments[ARGUMENTS];
 
 long int80(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e, uint32_t f);
 
@@ -42,13 +42,17 @@ static void on_fault(int number)
 static void must_have_compat(void)
 {
 	struct sigaction action = {.sa_handler = on_fault}, old;
+	static bool known;
 
+	if (known)
+		return;
 	sigaction(SIGSEGV, &action, &old);
 	if (sigsetjmp(no_compat, 1))
 		unsupported("int $0x80: the kernel has no 32-bit system calls");
 	if (int80(COMPAT_GETPID, 0, 0, 0, 0, 0, 0) == -ENOSYS)
 		unsupported("int $0x80: 32-bit system calls are switched off");
 	sigaction(SIGSEGV, &old, NULL);
+	known = true;
 }
 
 static uint32_t low_copy(const void *from, size_t size)

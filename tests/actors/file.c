@@ -143,34 +143,44 @@ static struct place name255(void)
 	return (struct place){AT_FDCWD, name, name};
 }
 
-/* Makes directories inside of each other, and works in the last; returns @size bytes of path, slash at the end. */
-static char *descend(size_t name_size, size_t size)
+/* @name in the place of the last component of @path */
+static const char *beside(const char *path, const char *name)
 {
-	char *path = calloc(1, LONG_PATH), *at = path;
+	const char *slash = strrchr(path, '/');
+	char *new;
 
-	while (size) {
-		size_t step = size > name_size + 1 ? name_size : size - 1;
-
-		if (size - step - 1 == 1) /* too little for another name and its slash */
-			step += step == 1 ? 1 : -1;
-		memset(at, 'd', step);
-		make_directory(at);
-		MUST(chdir(at));
-		at += step;
-		*at++ = '/';
-		size -= step + 1;
-	}
-	*at = 0;
-	return path;
+	MUST(asprintf(&new, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name));
+	return new;
 }
 
+/*
+ * A place of @size bytes from the root, in directories with names of @name_size bytes. It is built from the inside
+ * out, so that no call on the way has a deep path: whoever watches them would walk it each time.
+ */
 static struct place in_depth(size_t name_size, size_t size)
 {
-	char *inner = descend(name_size, size - strlen(scratch) - 1 - strlen("leaf"));
-	char *path;
+	size_t left = size - strlen(scratch) - strlen("/leaf");
+	char *path = (char *)calloc(1, LONG_PATH) + LONG_PATH - sizeof("leaf");
+	char inner[NAME_MAX + 1] = "", name[NAME_MAX + 1];
 
-	MUST(asprintf(&path, "%sleaf", inner));
-	MUST(chdir(scratch));
+	strcpy(path, "leaf");
+	while (left) {
+		size_t step = left > name_size + 1 ? name_size : left - 1;
+
+		if (left - step - 1 == 1) /* too little for another name and its slash */
+			step += step == 1 ? 1 : -1;
+		memset(name, 'd', step);
+		name[step] = 0;
+		make_directory("outer");
+		if (inner[0])
+			MUST(rename(inner, beside("outer/", inner)));
+		MUST(rename("outer", name));
+		strcpy(inner, name);
+		*--path = '/';
+		path -= step;
+		memcpy(path, name, step);
+		left -= step + 1;
+	}
 	return (struct place){AT_FDCWD, size < PATH_MAX ? in_scratch("%s", path) : path, path};
 }
 
@@ -180,18 +190,13 @@ static struct place longest(void)
 	return in_depth(NAME_MAX, PATH_MAX - 1);
 }
 
-static struct place deepest(void)
-{
-	return in_depth(1, PATH_MAX - 1);
-}
-
 /* No call could name it in one piece: its path is longer than the kernel takes. */
 static struct place beyond(void)
 {
 	struct place place = in_depth(NAME_MAX, PATH_MAX + 1500);
 	char *inner = strdup(place.path);
 
-	inner[7 * (NAME_MAX + 1) - 1] = 0;
+	*strchr(inner + 1500, '/') = 0;
 	place.dirfd = open_directory(inner);
 	place.path += strlen(inner) + 1;
 	return place;
@@ -229,7 +234,6 @@ NAMED(dash, "-rf")
 	X(detached)                                                                                          \
 	X(name255)                                                                                           \
 	X(longest)                                                                                           \
-	X(deepest)                                                                                           \
 	X(beyond)                                                                                            \
 	X(not_utf8)                                                                                          \
 	X(utf8)                                                                                              \
@@ -256,6 +260,16 @@ static void make_file_at(struct place place)
 	}
 PLACES(OPENAT)
 
+/* 4,095 bytes again, but each second one is a slash. */
+CASE(openat, deepest, 0)
+{
+	struct place at = in_depth(1, PATH_MAX - 1);
+
+	make_file_at(at);
+	path_is("%s", at.resolved);
+	CALL(at.dirfd, at.path, O_RDONLY);
+}
+
 #define UNLINKAT(where)                                                                                      \
 	CASE(unlinkat, where, 0)                                                                             \
 	{                                                                                                    \
@@ -276,16 +290,6 @@ PLACES(UNLINKAT)
 		CALL(at.dirfd, at.path, 0750);                                                               \
 	}
 PLACES(MKDIRAT)
-
-/* The new name is in the same directory: "new" in the place of the last component. */
-static const char *beside(const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-	char *new;
-
-	MUST(asprintf(&new, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name));
-	return new;
-}
 
 #define RENAMEAT2(where)                                                                                     \
 	CASE(renameat2, where, 0)                                                                            \

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The same acts as requests to io_uring, which no system call shows: one ring
- * with room for one request, made anew for each act.
+ * with room for one request for each thread.
  */
 #include "actor.h"
 #include <linux/io_uring.h>
 #include <linux/openat2.h>
 
-static int ring = -1;
-static struct io_uring_params params;
-static char *submissions, *completions;
-static struct io_uring_sqe *entry;
+static __thread int ring = -1;
+static __thread pid_t owner;
+static __thread struct io_uring_params params;
+static __thread char *submissions, *completions;
+static __thread struct io_uring_sqe *entry;
 
 static void must_have_operation(int operation)
 {
@@ -36,6 +37,9 @@ static void *map_ring(size_t size, off_t offset)
 
 static void make_ring(void)
 {
+	if (owner == getpid()) /* else it is that of the parent */
+		return;
+	owner = getpid();
 	memset(&params, 0, sizeof(params));
 	ring = syscall(SYS_io_uring_setup, 1, &params);
 	if (ring < 0)
@@ -121,11 +125,15 @@ long uring_go(void)
 {
 	uint32_t *tail = (uint32_t *)(submissions + params.sq_off.tail);
 	uint32_t *array = (uint32_t *)(submissions + params.sq_off.array);
+	uint32_t *head = (uint32_t *)(completions + params.cq_off.head);
 	struct io_uring_cqe *done = (struct io_uring_cqe *)(completions + params.cq_off.cqes);
+	int result;
 
-	array[0] = 0;
+	array[*tail & (params.sq_entries - 1)] = 0;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
 		return -errno;
-	return done->res;
+	result = done[*head & (params.cq_entries - 1)].res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return result;
 }
