@@ -23,7 +23,7 @@ def pytest_runtest_makereport(
     if report.skipped and not hasattr(report, "wasxfail") and tiers & REQUIRED:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"HAUBERK_REQUIRE={','.join(sorted(REQUIRED))} forbids to skip this: {reason}"
+        report.longrepr = f"{reason} (and HAUBERK_REQUIRE={','.join(sorted(REQUIRED))})"
     return report
 
 

@@ -98,7 +98,7 @@ def encode(event: Event) -> bytes:
             result_text(event.error) if event.error else PASSED,
         )
     )
-    if not what.isascii():
+    if not what.isascii() or b"\x7f" in what:
         what = _printable(what)
     return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), frame.who, what[1:-1], frame.where))
 
@@ -167,7 +167,7 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
 def _printable(encoded: bytes) -> bytes:
     r"""The same JSON without what moves a cursor, ends a line or turns text round: ``\u202e`` for it.
 
-    What is ASCII has none of it: of that, the encoder has escaped all control characters.
+    ASCII has none of it but DEL: of that, the encoder has escaped the other control characters.
     """
     text = encoded.decode()
     if text.isprintable():

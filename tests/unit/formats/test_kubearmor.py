@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from hauberk.formats import kubearmor
 from hauberk.formats.kubearmor import encode
 from hauberk.formats.results import result_text
-from hauberk.model.event import Event
+from hauberk.model.event import Event, Node
+from hauberk.model.process import Process
+from hauberk.model.workload import Workload
 
 
 def log_of(event: Event) -> list[tuple[str, Any]]:
@@ -58,8 +60,34 @@ def test_any_event_is_one_line_of_json_that_tells_it_all(event: Event) -> None:
     line = encode(event).decode()
 
     assert line.splitlines() == [line]
-    assert line.replace("\x7f", "").isprintable()
+    assert line.isprintable()
     assert json.loads(line, object_pairs_hook=list) == log_of(event)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"process": Process(42, 8_410_000_000, 2, "/usr/bin/dash", "/bin/bash")},
+        {"workload": Workload("7aca8d52d35a")},
+        {"node": Node("node-2")},
+        {"parent_executable": None},
+        {"host_ppid": 1},
+        {"ppid": 1},
+        {"pid": 1},
+        {"uid": 0},
+        {"user": "root"},
+        {"source": "/usr/sbin/sshd"},
+        {"cwd": "/"},
+        {"tty": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_frame_follows_its_process(event: Event, change: dict[str, Any]) -> None:
+    """What is kept of a process is not told of it once it has changed."""
+    encode(event)
+    changed = replace(event, **change)
+
+    assert json.loads(encode(changed), object_pairs_hook=list) == log_of(changed)
 
 
 def test_frames_do_not_outgrow_their_bound(event: Event) -> None:
