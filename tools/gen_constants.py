@@ -66,7 +66,9 @@ def by_value(names: Mapping[str, int], wanted: Callable[[str, int], object]) -> 
 
 def calls(header: Path, names: set[str]) -> dict[str, int]:
     numbers = NEWER_CALLS | {
-        name.removeprefix("__NR_"): value for name, value in defines(header).items() if name.startswith("__NR_")
+        name.removeprefix("__NR_"): value
+        for name, value in defines(header).items()
+        if name.startswith("__NR_")
     }
     return {name: numbers[name] for name in sorted(numbers) if name in names}
 
@@ -82,7 +84,9 @@ def is_bit(value: int) -> bool:
     return value.bit_count() == 1
 
 
-def render(name: str, table: Mapping[str, int] | Mapping[int, str], form: Callable[[int], str] = str) -> list[str]:
+def render(
+    name: str, table: Mapping[str, int] | Mapping[int, str], form: Callable[[int], str] = str
+) -> list[str]:
     lines = ["", f"{name}: Final = {{"]
     for key, value in table.items():
         if isinstance(key, str):
@@ -93,10 +97,12 @@ def render(name: str, table: Mapping[str, int] | Mapping[int, str], form: Callab
 
 
 def main() -> None:
-    text = CATALOGUE.read_text()
-    names = {name for pair in re.findall(r'Syscall\(\s*"(\w+)"|"(\w+)":', text) for name in pair if name}
+    # every quoted word but the names of arguments, which stand in ("name", KIND)
+    names = set(re.findall(r'"(\w+)"(?!, [A-Z]\w+\))', CATALOGUE.read_text()))
     families = defines(MACHINE / "bits/socket.h")
-    families = {name.replace("PF_", "AF_"): value for name, value in families.items() if name.startswith("PF_")}
+    families = {
+        name.replace("PF_", "AF_"): value for name, value in families.items() if name.startswith("PF_")
+    }
     families["AF_UNIX"] = families.pop("AF_LOCAL")
     files = defines(INCLUDE / "linux/fcntl.h", INCLUDE / "asm-generic/fcntl.h")
     lines = [
@@ -114,18 +120,24 @@ def main() -> None:
             {
                 name.removeprefix("SYS_").lower(): value
                 for name, value in defines(INCLUDE / "linux/net.h").items()
-                if name.startswith("SYS_")
+                if name.startswith("SYS_") and name.removeprefix("SYS_").lower() in names
             },
         ),
         *render("FAMILIES", by_value(families, lambda name, _: name != "AF_MAX")),
         *render(
             "CLONE_FLAGS",
-            by_value(defines(INCLUDE / "linux/sched.h"), lambda name, value: name.startswith("CLONE_") and is_bit(value)),
+            by_value(
+                defines(INCLUDE / "linux/sched.h"),
+                lambda name, value: re.match(r"CLONE_(?!ARGS_)", name) and is_bit(value) and value < 1 << 32,
+            ),
             hex,
         ),
         *render(
             "MOUNT_FLAGS",
-            by_value(defines(INCLUDE / "linux/mount.h"), lambda name, value: name.startswith("MS_") and is_bit(value)),
+            by_value(
+                defines(INCLUDE / "linux/mount.h"),
+                lambda name, value: re.match(r"MS_(?!VERBOSE)", name) and is_bit(value),
+            ),
             hex,
         ),
         *render(

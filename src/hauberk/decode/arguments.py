@@ -1,250 +1,320 @@
-"""Arguments of system calls: how the kernel programs treat each kind, and how it is shown."""
+"""Kinds of arguments: how the kernel programs treat one, and how it reads as text.
 
-import errno
+The texts are KubeArmor's where it has one. A number that has no name, or a bit of a set, is shown
+as it is: nothing is lost.
+"""
+
 import os
 import signal
 import socket
-import struct
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
+import msgspec
+
+from hauberk import constants
 from hauberk.abi import ArgumentKind
 from hauberk.decode.text import decode_text
 
-Render = Callable[[int], str]
+Arguments: TypeAlias = tuple[int, ...]
+Render: TypeAlias = Callable[[Arguments, int], str]
+"""The text of one argument, by all of them and its index: some mean nothing without their neighbour."""
 
 
-class Kind(NamedTuple):
-    """One kind of argument."""
+class Place(Enum):
+    """Where an argument is told."""
+
+    DATA = "Data and EventData"
+    RESOURCE = "Resource; in EventData if it is a number"
+    BOTH = "Resource, Data and EventData"
+    NOWHERE = "not told, but the kernel programs or a neighbour need it"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What an argument is."""
+
+    render: Render | None = None
+    """The text of a number; None if what is told is no number."""
+
+    read: Callable[[bytes], str] | None = None
+    """The text of what user memory held; None if it held none, or a path."""
 
     treatment: ArgumentKind = ArgumentKind.NUMBER
-    render: Render = str
-    """Shows the register's value; what lies in user memory is shown from the record's items."""
+    place: Place = Place.DATA
+    names: tuple[str, Render] | None = None
+    """For EventData: a second value, with its key, that says more than the number."""
+
+    words: int = 1
+    """How many arguments a number takes: the first and those after it."""
 
 
-# ---- renderers ---------------------------------------------------------------------------------
+def of(render: Callable[[int], str]) -> Render:
+    """A renderer that needs the argument alone: the 32 bits of a C `int`, as most are."""
+    return lambda arguments, i: render(arguments[i] & 0xFFFFFFFF)
 
 
-def signed32(value: int) -> str:
-    """An `int` of C: descriptors, PIDs, UIDs (so that -1, "leave it", is seen as such)."""
-    value &= 0xFFFFFFFF
-    return str(value - (value >> 31 << 32))
+def signed(bits: int) -> Render:
+    """A number that may be negative."""
+    half, mask = 1 << bits - 1, (1 << bits) - 1
+    return lambda arguments, i: str(((arguments[i] & mask) ^ half) - half)
 
 
-def unsigned32(value: int) -> str:
-    return str(value & 0xFFFFFFFF)
+def _length(arguments: Arguments, i: int) -> str:
+    """A 64-bit number in two 32-bit registers, low word first."""
+    return str(arguments[i] & 0xFFFFFFFF | (arguments[i + 1] & 0xFFFFFFFF) << 32)
 
 
-def octal(value: int) -> str:
-    """A file mode, `0644`."""
-    return f"0{value & 0xFFFF:o}"
+def flags(
+    names: Mapping[int, str], *, mask: int = 0, choices: Mapping[int, str] | None = None, none: str = ""
+) -> Callable[[int], str]:
+    """A renderer of bit sets; unknown bits are shown in hex, never lost.
 
-
-def number_of(names: Mapping[int, str]) -> Render:
-    """One of a few named numbers; others in decimal."""
-
-    def render(value: int) -> str:
-        value &= 0xFFFFFFFF
-        return names.get(value) or signed32(value)
-
-    return render
-
-
-def flags_of(names: Mapping[int, str], *, mask: int = 0, choices: Mapping[int, str] | None = None) -> Render:
-    """A set of bits, joined by `|`; unknown bits are shown in hex, never lost.
-
-    The bits of `mask` hold one of `choices` and not a set, such as the access mode of open(2).
+    The bits of `mask` hold a number and not a set, such as the access mode of open(2).
     """
 
-    @lru_cache(maxsize=1024)
     def render(value: int) -> str:
-        value &= 0xFFFFFFFF
         shown = []
         if choices:
             shown.append(choices.get(value & mask, hex(value & mask)))
         rest = value & ~mask
-        for bit, name in names.items():
-            if bit & rest == bit:
+        for bits, name in names.items():
+            if rest & bits == bits:
                 shown.append(name)
-                rest &= ~bit
+                rest &= ~bits
         if rest:
             shown.append(hex(rest))
-        return "|".join(shown)
+        return "|".join(shown) or none
 
     return render
 
 
-def prefixed(module: object, prefix: str) -> dict[int, str]:
-    """The names of a module's numbers that begin alike."""
-    return {getattr(module, name): name for name in dir(module) if name.startswith(prefix)}
+def choice(names: Mapping[int, str]) -> Callable[[int], str]:
+    """A renderer of numbers that stand for a name."""
+    return lambda value: names.get(value) or str(value)
 
 
-# ---- named numbers; headers are of include/uapi/ ------------------------------------------------
+_ACCESS = {
+    os.O_RDONLY: "O_RDONLY",
+    os.O_WRONLY: "O_WRONLY",
+    os.O_RDWR: "O_RDWR",
+    os.O_ACCMODE: "O_ACCMODE",  # neither to read nor to write: for ioctl(2) alone
+}
 
-_OPEN: Final = {  # asm-generic/fcntl.h, in KubeArmor's order
-    0o100: "O_CREAT", 0o200: "O_EXCL", 0o400: "O_NOCTTY", 0o1000: "O_TRUNC", 0o2000: "O_APPEND",
-    0o4000: "O_NONBLOCK", 0o4010000: "O_SYNC", 0o10000: "O_DSYNC", 0o20000: "O_ASYNC", 0o100000: "O_LARGEFILE",
-    0o20200000: "O_TMPFILE", 0o200000: "O_DIRECTORY", 0o400000: "O_NOFOLLOW", 0o2000000: "O_CLOEXEC",
-    0o40000: "O_DIRECT", 0o1000000: "O_NOATIME", 0o10000000: "O_PATH",
-}  # fmt: skip
-_ACCESS: Final = {0: "O_RDONLY", 1: "O_WRONLY", 2: "O_RDWR", 3: "O_ACCMODE"}
-_AT: Final = {  # linux/fcntl.h
-    0x100: "AT_SYMLINK_NOFOLLOW", 0x400: "AT_SYMLINK_FOLLOW", 0x800: "AT_NO_AUTOMOUNT", 0x1000: "AT_EMPTY_PATH",
-}  # fmt: skip
-_UNLINK: Final = {0x200: "AT_REMOVEDIR"}
-_RENAME: Final = {1: "RENAME_NOREPLACE", 2: "RENAME_EXCHANGE", 4: "RENAME_WHITEOUT"}
-_MOUNT: Final = {  # linux/mount.h
-    1: "MS_RDONLY", 2: "MS_NOSUID", 4: "MS_NODEV", 8: "MS_NOEXEC", 16: "MS_SYNCHRONOUS", 32: "MS_REMOUNT",
-    64: "MS_MANDLOCK", 128: "MS_DIRSYNC", 256: "MS_NOSYMFOLLOW", 1024: "MS_NOATIME", 2048: "MS_NODIRATIME",
-    4096: "MS_BIND", 8192: "MS_MOVE", 16384: "MS_REC", 32768: "MS_SILENT", 1 << 16: "MS_POSIXACL",
-    1 << 17: "MS_UNBINDABLE", 1 << 18: "MS_PRIVATE", 1 << 19: "MS_SLAVE", 1 << 20: "MS_SHARED",
-    1 << 21: "MS_RELATIME", 1 << 24: "MS_STRICTATIME", 1 << 25: "MS_LAZYTIME",
-}  # fmt: skip
-_UMOUNT: Final = {1: "MNT_FORCE", 2: "MNT_DETACH", 4: "MNT_EXPIRE", 8: "UMOUNT_NOFOLLOW"}
-_CLONE: Final = {  # linux/sched.h, what setns and unshare take
-    0x80: "CLONE_NEWTIME", 0x100: "CLONE_VM", 0x200: "CLONE_FS", 0x400: "CLONE_FILES", 0x800: "CLONE_SIGHAND",
-    0x10000: "CLONE_THREAD", 0x20000: "CLONE_NEWNS", 0x40000: "CLONE_SYSVSEM", 0x2000000: "CLONE_NEWCGROUP",
-    0x4000000: "CLONE_NEWUTS", 0x8000000: "CLONE_NEWIPC", 0x10000000: "CLONE_NEWUSER", 0x20000000: "CLONE_NEWPID",
-    0x40000000: "CLONE_NEWNET",
-}  # fmt: skip
-_PTRACE: Final = {  # linux/ptrace.h, asm/ptrace-abi.h
-    0: "PTRACE_TRACEME", 1: "PTRACE_PEEKTEXT", 2: "PTRACE_PEEKDATA", 3: "PTRACE_PEEKUSR", 4: "PTRACE_POKETEXT",
-    5: "PTRACE_POKEDATA", 6: "PTRACE_POKEUSR", 7: "PTRACE_CONT", 8: "PTRACE_KILL", 9: "PTRACE_SINGLESTEP",
-    12: "PTRACE_GETREGS", 13: "PTRACE_SETREGS", 14: "PTRACE_GETFPREGS", 15: "PTRACE_SETFPREGS",
-    16: "PTRACE_ATTACH", 17: "PTRACE_DETACH", 18: "PTRACE_GETFPXREGS", 19: "PTRACE_SETFPXREGS",
-    24: "PTRACE_SYSCALL", 25: "PTRACE_GET_THREAD_AREA", 26: "PTRACE_SET_THREAD_AREA", 30: "PTRACE_ARCH_PRCTL",
-    31: "PTRACE_SYSEMU", 32: "PTRACE_SYSEMU_SINGLESTEP", 33: "PTRACE_SINGLEBLOCK",
-    0x4200: "PTRACE_SETOPTIONS", 0x4201: "PTRACE_GETEVENTMSG", 0x4202: "PTRACE_GETSIGINFO",
-    0x4203: "PTRACE_SETSIGINFO", 0x4204: "PTRACE_GETREGSET", 0x4205: "PTRACE_SETREGSET", 0x4206: "PTRACE_SEIZE",
-    0x4207: "PTRACE_INTERRUPT", 0x4208: "PTRACE_LISTEN", 0x4209: "PTRACE_PEEKSIGINFO",
-    0x420A: "PTRACE_GETSIGMASK", 0x420B: "PTRACE_SETSIGMASK", 0x420C: "PTRACE_SECCOMP_GET_FILTER",
-    0x420D: "PTRACE_SECCOMP_GET_METADATA", 0x420E: "PTRACE_GET_SYSCALL_INFO",
-    0x420F: "PTRACE_GET_RSEQ_CONFIGURATION",
-}  # fmt: skip
-_BPF: Final = dict(  # linux/bpf.h, enum bpf_cmd
-    enumerate(
-        "BPF_" + name
-        for name in (
-            "MAP_CREATE MAP_LOOKUP_ELEM MAP_UPDATE_ELEM MAP_DELETE_ELEM MAP_GET_NEXT_KEY PROG_LOAD OBJ_PIN OBJ_GET "
-            "PROG_ATTACH PROG_DETACH PROG_TEST_RUN PROG_GET_NEXT_ID MAP_GET_NEXT_ID PROG_GET_FD_BY_ID "
-            "MAP_GET_FD_BY_ID OBJ_GET_INFO_BY_FD PROG_QUERY RAW_TRACEPOINT_OPEN BTF_LOAD BTF_GET_FD_BY_ID "
-            "TASK_FD_QUERY MAP_LOOKUP_AND_DELETE_ELEM MAP_FREEZE BTF_GET_NEXT_ID MAP_LOOKUP_BATCH "
-            "MAP_LOOKUP_AND_DELETE_BATCH MAP_UPDATE_BATCH MAP_DELETE_BATCH LINK_CREATE LINK_UPDATE "
-            "LINK_GET_FD_BY_ID LINK_GET_NEXT_ID ENABLE_STATS ITER_CREATE LINK_DETACH PROG_BIND_MAP TOKEN_CREATE"
-        ).split()
-    )
-)
-_MEMFD: Final = {  # linux/memfd.h
-    1: "MFD_CLOEXEC", 2: "MFD_ALLOW_SEALING", 4: "MFD_HUGETLB", 8: "MFD_NOEXEC_SEAL", 16: "MFD_EXEC",
-}  # fmt: skip
-_MODULE: Final = {  # linux/module.h
-    1: "MODULE_INIT_IGNORE_MODVERSIONS", 2: "MODULE_INIT_IGNORE_VERMAGIC", 4: "MODULE_INIT_COMPRESSED_FILE",
-}  # fmt: skip
-_SOCKET_FLAGS: Final = {0o4000: "SOCK_NONBLOCK", 0o2000000: "SOCK_CLOEXEC"}
-_SOCKET_TYPES: Final = {  # linux/net.h
-    1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 4: "SOCK_RDM", 5: "SOCK_SEQPACKET", 6: "SOCK_DCCP",
+_OPEN = {
+    os.O_CREAT: "O_CREAT",
+    os.O_EXCL: "O_EXCL",
+    os.O_NOCTTY: "O_NOCTTY",
+    os.O_TRUNC: "O_TRUNC",
+    os.O_APPEND: "O_APPEND",
+    os.O_NONBLOCK: "O_NONBLOCK",
+    os.O_SYNC: "O_SYNC",  # two bits, one of them that of O_DSYNC
+    os.O_DSYNC: "O_DSYNC",
+    os.O_ASYNC: "O_ASYNC",
+    constants.O_LARGEFILE: "O_LARGEFILE",
+    os.O_DIRECTORY: "O_DIRECTORY",
+    os.O_NOFOLLOW: "O_NOFOLLOW",
+    os.O_CLOEXEC: "O_CLOEXEC",
+    os.O_DIRECT: "O_DIRECT",
+    os.O_NOATIME: "O_NOATIME",
+    os.O_PATH: "O_PATH",
+    os.O_TMPFILE & ~os.O_DIRECTORY: "O_TMPFILE",
+}
+"""In KubeArmor's order."""
+
+_AT = {
+    constants.AT_SYMLINK_NOFOLLOW: "AT_SYMLINK_NOFOLLOW",
+    constants.AT_SYMLINK_FOLLOW: "AT_SYMLINK_FOLLOW",
+    constants.AT_EMPTY_PATH: "AT_EMPTY_PATH",
+}
+
+_UMOUNT = {1: "MNT_FORCE", 2: "MNT_DETACH", 4: "MNT_EXPIRE", 8: "UMOUNT_NOFOLLOW"}
+"""include/linux/fs.h; in none of the headers for programs."""
+
+_MS_MGC_VAL = 0xC0ED0000
+"""What old programs put into the upper half of mount flags; the kernel takes no notice of it."""
+
+_MEMFD = {
+    os.MFD_CLOEXEC: "MFD_CLOEXEC",
+    os.MFD_ALLOW_SEALING: "MFD_ALLOW_SEALING",
+    os.MFD_HUGETLB: "MFD_HUGETLB",
+    0x8: "MFD_NOEXEC_SEAL",  # since Linux 6.3
+    0x10: "MFD_EXEC",
+}
+
+_SOCKET_TYPE_MASK = 0xF
+_SOCKET_TYPES: dict[int, str] = {
+    socket.SOCK_STREAM: "SOCK_STREAM",
+    socket.SOCK_DGRAM: "SOCK_DGRAM",
+    socket.SOCK_RAW: "SOCK_RAW",
+    socket.SOCK_RDM: "SOCK_RDM",
+    socket.SOCK_SEQPACKET: "SOCK_SEQPACKET",
+    6: "SOCK_DCCP",
     10: "SOCK_PACKET",
-}  # fmt: skip
-_PROTOCOLS: Final = {  # linux/in.h, in IANA's spelling as KubeArmor has it
-    1: "ICMP", 2: "IGMP", 4: "IPv4", 6: "TCP", 8: "EGP", 12: "PUP", 17: "UDP", 22: "XNS-IDP", 29: "ISO-TP4",
-    33: "DCCP", 41: "IPv6", 46: "RSVP", 47: "GRE", 50: "ESP", 51: "AH", 58: "IPv6-ICMP", 92: "MTP", 94: "IPIP",
-    98: "ENCAP", 103: "PIM", 108: "IPComp", 115: "L2TP", 132: "SCTP", 136: "UDPLite", 137: "MPLS-in-IP",
-    143: "Ethernet", 255: "Reserved",
-}  # fmt: skip
-_FAMILIES: Final = prefixed(socket, "AF_") | {
-    0: "AF_UNSPEC", 1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET",
-}  # fmt: skip
+}
+_SOCKET_FLAGS: dict[int, str] = {socket.SOCK_NONBLOCK: "SOCK_NONBLOCK", socket.SOCK_CLOEXEC: "SOCK_CLOEXEC"}
 
-family: Final = number_of(_FAMILIES)
-socket_type: Final = flags_of(_SOCKET_FLAGS, mask=0xF, choices=_SOCKET_TYPES)
+_PROTOCOLS = {
+    socket.IPPROTO_ICMP: "ICMP",
+    socket.IPPROTO_IGMP: "IGMP",
+    socket.IPPROTO_TCP: "TCP",
+    socket.IPPROTO_EGP: "EGP",
+    socket.IPPROTO_UDP: "UDP",
+    33: "DCCP",
+    socket.IPPROTO_IPV6: "IPv6",
+    socket.IPPROTO_GRE: "GRE",
+    socket.IPPROTO_ESP: "ESP",
+    socket.IPPROTO_AH: "AH",
+    socket.IPPROTO_ICMPV6: "IPv6-ICMP",
+    89: "OSPFIGP",
+    socket.IPPROTO_PIM: "PIM",
+    112: "VRRP",
+    socket.IPPROTO_SCTP: "SCTP",
+    socket.IPPROTO_UDPLITE: "UDPLite",
+    socket.IPPROTO_RAW: "Reserved",
+    262: "MPTCP",
+}
+"""IANA's names, as KubeArmor shows them. 0 is no protocol but leaves the choice to the kernel."""
 
+_FILE_TYPES = {
+    0o010000: "S_IFIFO",
+    0o020000: "S_IFCHR",
+    0o040000: "S_IFDIR",
+    0o060000: "S_IFBLK",
+    0o100000: "S_IFREG",
+    0o120000: "S_IFLNK",
+    0o140000: "S_IFSOCK",
+}
 
-def protocol(domain: int, value: int) -> str:
-    """The protocol of socket(2): a name for IP families, else a number; 0 is "unspecified" everywhere."""
-    value &= 0xFFFFFFFF
-    if domain & 0xFFFFFFFF in (socket.AF_INET, socket.AF_INET6):
-        return _PROTOCOLS.get(value) or signed32(value)
-    return signed32(value)
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
-
-# ---- kinds -------------------------------------------------------------------------------------
-
-NUMBER: Final = Kind(render=signed32)
-SIZE: Final = Kind(render=str)
-OFFSET: Final = Kind(render=lambda value: str(value - (value >> 63 << 64)))
-FD: Final = Kind(render=signed32)
-FILE_FD: Final = Kind(ArgumentKind.FD, signed32)
-DIRFD: Final = Kind(ArgumentKind.DIRFD, signed32)
-PATH: Final = Kind(ArgumentKind.PATH)
-STRING: Final = Kind(ArgumentKind.STRING)
-ADDRESS: Final = Kind(ArgumentKind.ADDRESS)
-ARGV: Final = Kind(ArgumentKind.ARGV)
-BUFFER: Final = Kind(ArgumentKind.BUFFER)
-MESSAGE: Final = Kind(ArgumentKind.MESSAGE)
-MESSAGES: Final = Kind(ArgumentKind.MESSAGES)
-OPEN_HOW: Final = Kind(ArgumentKind.HOW)
-UID: Final = Kind(render=signed32)
-PID: Final = Kind(render=signed32)
-POINTER: Final = Kind(render=hex)
-MODE: Final = Kind(render=octal)
-DEVICE: Final = Kind(render=lambda value: f"{os.major(value & 0xFFFFFFFF)}:{os.minor(value & 0xFFFFFFFF)}")
-OPEN_FLAGS: Final = Kind(render=flags_of(_OPEN, mask=3, choices=_ACCESS))
-AT_FLAGS: Final = Kind(render=flags_of(_AT))
-UNLINK_FLAGS: Final = Kind(render=flags_of(_UNLINK))
-RENAME_FLAGS: Final = Kind(render=flags_of(_RENAME))
-EXEC_FLAGS: Final = Kind(render=lambda value: flags_of(_AT)(value) or "0")
-MOUNT_FLAGS: Final = Kind(render=unsigned32)
-UMOUNT_FLAGS: Final = Kind(render=unsigned32)
-CLONE_FLAGS: Final = Kind(render=flags_of(_CLONE))
-PTRACE_REQUEST: Final = Kind(render=number_of(_PTRACE))
-BPF_COMMAND: Final = Kind(render=number_of(_BPF))
-MEMFD_FLAGS: Final = Kind(render=flags_of(_MEMFD))
-MODULE_FLAGS: Final = Kind(render=flags_of(_MODULE))
-DELETE_FLAGS: Final = Kind(render=flags_of({0o4000: "O_NONBLOCK", 0o1000: "O_TRUNC"}))
-SIGNAL: Final = Kind(render=number_of({number.value: number.name for number in signal.Signals}))
-ACCEPT_FLAGS: Final = Kind(render=flags_of(_SOCKET_FLAGS))
-
-mount_flag_names: Final = flags_of(_MOUNT)
-umount_flag_names: Final = flags_of(_UMOUNT)
-open_flag_names: Final = OPEN_FLAGS.render
+family_name: Final = choice(constants.FAMILIES)
+_open_flags = flags(_OPEN, mask=os.O_ACCMODE, choices=_ACCESS)
+signal_name: Final = choice(_SIGNALS)
 
 
-# ---- addresses ---------------------------------------------------------------------------------
+def _mode(value: int) -> str:
+    """Permission bits as chmod(1) takes them."""
+    return f"{value & 0xFFFF:04o}"
 
 
-class Address(NamedTuple):
-    """A `struct sockaddr`, as far as it could be read."""
+def _node_mode(value: int) -> str:
+    """Permission bits and the type of a file to be made."""
+    kind = value & 0o170000
+    return f"{_FILE_TYPES.get(kind, oct(kind))}|{value & 0o7777:04o}" if kind else _mode(value)
 
-    family: str
-    port: int | None = None
-    ip: str | None = None
-    path: str | None = None
-    """Of AF_UNIX; an abstract name begins with @."""
+
+def _device(value: int) -> str:
+    """Major and minor number, as the kernel packs them into 32 bits."""
+    return f"{value >> 8 & 0xFFF}:{value & 0xFF | value >> 12 & 0xFFF00}"
+
+
+def _protocol(arguments: Arguments, i: int) -> str:
+    """IP protocols have names; the numbers of other families mean something else in each of them."""
+    family, number = arguments[i - 2] & 0xFFFFFFFF, arguments[i] & 0xFFFFFFFF
+    is_ip = family in (socket.AF_INET, socket.AF_INET6)
+    return _PROTOCOLS.get(number, str(number)) if is_ip else str(number)
+
+
+def _how(content: bytes) -> str:
+    """The flags of a struct open_how; what could not be read is nothing."""
+    return _open_flags(int.from_bytes(content[:8], "little")) if len(content) >= 8 else ""
+
+
+def _numbered(names: Mapping[int, str], key: str) -> Kind:
+    """Flags that KubeArmor shows as a number; EventData has their names too."""
+    return Kind(of(str), names=(key, of(flags(names))))
+
+
+class Address(msgspec.Struct, frozen=True):
+    """What a struct sockaddr says."""
+
+    text: str | None
+    """As KubeArmor's Resource: ``sa_family=AF_INET sin_port=53 sin_addr=10.0.0.10``."""
+
+    details: dict[str, str]
+    """As its EventData."""
+
+    host: str = ""
 
 
 @lru_cache(maxsize=4096)
-def decode_address(content: bytes) -> Address:
-    """From the bytes that the kernel, or a caller, holds; what is missing stays None."""
+def decode_address(content: bytes, path: bytes | None = None) -> Address:
+    """Decode a struct sockaddr; `path` is where the name of a UNIX socket led to, if the kernel said so."""
     if len(content) < 2:
-        return Address("AF_UNSPEC")
-    number = struct.unpack_from("<H", content)[0]
-    name = family(number)
-    if number == socket.AF_INET and len(content) >= 8:
-        port, ip = struct.unpack_from("!H4s", content, 2)
-        return Address(name, port, str(IPv4Address(ip)))
-    if number == socket.AF_INET6 and len(content) >= 24:
-        port, ip6 = struct.unpack_from("!H4x16s", content, 2)
-        return Address(name, port, str(IPv6Address(ip6)))
+        return Address(None, {})
+    number = int.from_bytes(content[:2], "little")
+    family = family_name(number)
     if number == socket.AF_UNIX:
-        path = content[2:]
-        if path.startswith(b"\0"):
-            return Address(name, path="@" + decode_text(path[1:]).replace("\0", "@") if len(path) > 1 else "")
-        return Address(name, path=decode_text(path.partition(b"\0")[0]))
-    return Address(name)
+        name = decode_text(path) if path else _unix_name(content[2:])
+        return Address(f"sa_family={family} sun_path={name}", {"sa_family": family, "sun_path": name})
+    if number == socket.AF_INET and len(content) >= 8:
+        host = socket.inet_ntop(socket.AF_INET, content[4:8])
+    elif number == socket.AF_INET6 and len(content) >= 24:
+        host = socket.inet_ntop(socket.AF_INET6, content[8:24])
+    else:
+        return Address(f"sa_family={family}", {"sa_family": family})
+    port = str(int.from_bytes(content[2:4], "big"))
+    return Address(
+        f"sa_family={family} sin_port={port} sin_addr={host}", {"sa_family": family, "port": port}, host
+    )
 
 
-def error_name(number: int) -> str:
-    """EACCES for 13; the number where it has no name."""
-    return errno.errorcode.get(number, str(number))
+def _unix_name(name: bytes) -> str:
+    """A path; or a name in no file system, which begins with NUL and may hold more of them."""
+    if name.startswith(b"\0"):
+        return decode_text(name.replace(b"\0", b"@"))
+    return decode_text(name.partition(b"\0")[0])
+
+
+# What user memory or the kernel's objects hold
+PATH: Final = Kind(treatment=ArgumentKind.PATH, place=Place.RESOURCE)
+OTHER_PATH: Final = Kind(treatment=ArgumentKind.PATH)
+TOLD_PATH: Final = Kind(treatment=ArgumentKind.PATH, place=Place.BOTH)
+STRING: Final = Kind(read=decode_text, treatment=ArgumentKind.STRING)
+OPEN_HOW: Final = Kind(read=_how, treatment=ArgumentKind.HOW)
+ARGV: Final = Kind(treatment=ArgumentKind.ARGV, place=Place.RESOURCE)
+ADDRESS: Final = Kind(treatment=ArgumentKind.ADDRESS, place=Place.RESOURCE)
+
+# What the calls that may send a DNS query send
+BUFFER: Final = Kind(treatment=ArgumentKind.BUFFER, place=Place.NOWHERE)
+MESSAGE: Final = Kind(treatment=ArgumentKind.MESSAGE, place=Place.NOWHERE)
+MESSAGES: Final = Kind(treatment=ArgumentKind.MESSAGES, place=Place.NOWHERE)
+DESTINATION: Final = Kind(treatment=ArgumentKind.ADDRESS, place=Place.NOWHERE)
+
+# Numbers
+UNUSED: Final = Kind(place=Place.NOWHERE)
+FD: Final = Kind(signed(32), treatment=ArgumentKind.FD)
+DIRFD: Final = Kind(signed(32), treatment=ArgumentKind.DIRFD)
+UNTOLD_DIRFD: Final = Kind(treatment=ArgumentKind.DIRFD, place=Place.NOWHERE)
+PID: Final = Kind(signed(32))
+ID: Final = Kind(signed(32))
+ID16: Final = Kind(signed(16))
+SIZE: Final = Kind(signed(64))
+SIZE32: Final = Kind(signed(32))
+SIZE64: Final = Kind(_length, words=2)
+MODE: Final = Kind(of(_mode))
+NODE_MODE: Final = Kind(of(_node_mode))
+DEVICE: Final = Kind(of(_device))
+OPEN_FLAGS: Final = Kind(of(_open_flags))
+UNLINK_FLAGS: Final = Kind(of(flags({constants.AT_REMOVEDIR: "AT_REMOVEDIR"})))
+AT_FLAGS: Final = Kind(of(flags(_AT)))
+CHOWN_FLAGS: Final = _numbered(_AT, "flags")
+EXEC_FLAGS: Final = Kind(of(flags(_AT, none="0")))
+RENAME_FLAGS: Final = Kind(of(flags(constants.RENAME_FLAGS)))
+MOUNT_FLAGS: Final = _numbered({_MS_MGC_VAL: "MS_MGC_VAL"} | constants.MOUNT_FLAGS, "mountflags")
+UMOUNT_FLAGS: Final = _numbered(_UMOUNT, "flags")
+MODULE_FLAGS: Final = Kind(of(flags(constants.MODULE_FLAGS)))
+UNLOAD_FLAGS: Final = Kind(of(flags({os.O_NONBLOCK: "O_NONBLOCK", os.O_TRUNC: "O_TRUNC"})))
+MEMFD_FLAGS: Final = Kind(of(flags(_MEMFD)))
+NAMESPACES: Final = Kind(of(flags(constants.CLONE_FLAGS, none="0")))
+SIGNAL: Final = Kind(of(signal_name))
+PTRACE_REQUEST: Final = Kind(of(choice(constants.PTRACE_REQUESTS)))
+BPF_COMMAND: Final = Kind(of(choice(constants.BPF_COMMANDS)))
+DOMAIN: Final = Kind(of(family_name), place=Place.RESOURCE)
+SOCKET_TYPE: Final = Kind(
+    of(flags(_SOCKET_FLAGS, mask=_SOCKET_TYPE_MASK, choices=_SOCKET_TYPES)), place=Place.RESOURCE
+)
+PROTOCOL: Final = Kind(_protocol, place=Place.RESOURCE)
+SOCKET_FLAGS: Final = Kind(of(flags(_SOCKET_FLAGS)))

@@ -1,419 +1,340 @@
-"""What a record means, in KubeArmor's words: operation, resource, `Data` and `EventData`."""
+"""What each hook's record says: operation, resource, `Data` and `EventData` of the event.
 
-import posixpath
-import signal
-import struct
+To tell of one more hook, write a function that says how its records read, and add its line to `_HOOKS`.
+"""
+
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
-from hauberk.abi import Hook, ItemKind, Operation, RecordFlag
-from hauberk.decode.arguments import (
-    EXEC_FLAGS,
-    OPEN_FLAGS,
-    Address,
-    decode_address,
-    family,
-    mount_flag_names,
-    protocol,
-    signed32,
-    socket_type,
-    umount_flag_names,
-)
-from hauberk.decode.syscalls import BY_SLOT, SYSCALLS, Syscall
+import msgspec
+
+from hauberk.abi import ARGUMENT_COUNT, ArgumentKind, Hook, ItemKind, ObjectKind, Operation, RecordFlag
+from hauberk.constants import SYSCALLS
+from hauberk.decode import dns
+from hauberk.decode.arguments import PID, Arguments, Place, decode_address, signal_name
+from hauberk.decode.paths import absolute
+from hauberk.decode.syscalls import SLOTS, URING_SLOTS, Syscall
 from hauberk.decode.text import decode_text
 from hauberk.model.process import Process
 from hauberk.model.record import Record
 
-ExecutableOf = Callable[[int, int], str | None]
-"""The executable of the process that has this PID in this PID namespace."""
+ExecutableOf: TypeAlias = Callable[[int, int], str | None]
+"""The executable of a process, by PID namespace and the PID there; None if nobody knows."""
 
 
-class Description(NamedTuple):
-    """What an event says besides who, where and when."""
+class Description(msgspec.Struct, frozen=True, gc=False):
+    """What was done, in KubeArmor's words."""
 
     operation: Operation
     resource: str | None
     data: str
     details: dict[str, str]
+    """KubeArmor's EventData. Events share it: who wants another makes another."""
 
 
+_Parts: TypeAlias = tuple[Operation, str | None, str, dict[str, str]]
+
+_TEXTS_KEPT: Final = 4096
+"""How many different texts of one call are kept."""
+
+_AT_FDCWD: Final = 0xFFFFFF9C
+
+# as plain numbers: looking up the member of an enum costs more than what it is compared with
+_CWD: Final = int(ItemKind.CWD)
 _OBJECT: Final = int(ItemKind.OBJECT)
 _ARGUMENT: Final = int(ItemKind.ARGUMENT)
 _BASE: Final = int(ItemKind.BASE)
-_CWD: Final = int(ItemKind.CWD)
+_ADDRESS: Final = int(ItemKind.ADDRESS)
+_UNREADABLE: Final = int(RecordFlag.UNREADABLE)
+_SCRIPT: Final = int(RecordFlag.SCRIPT)
 
-_MARKS: Final = (
-    (RecordFlag.CUT, "cut", "true"),
-    (RecordFlag.UNREADABLE, "unreadable", "true"),
-    (RecordFlag.COMPAT, "compat", "i386"),
-    (RecordFlag.DELETED, "deleted", "true"),
-    (RecordFlag.LATE, "late", "true"),
-)
-_MARKED: Final = int(sum(flag for flag, _, _ in _MARKS))
+_FLAGS: Final = {
+    int(RecordFlag.CUT): ("cut", "true"),
+    int(RecordFlag.UNREADABLE): ("unreadable", "true"),
+    int(RecordFlag.COMPAT): ("compat", "i386"),
+    int(RecordFlag.DELETED): ("deleted", "true"),
+    int(RecordFlag.LATE): ("late", "true"),
+}
+_TOLD_FLAGS: Final = sum(_FLAGS)
 
 
 def describe(record: Record, process: Process, executable_of: ExecutableOf) -> Description:
-    """The meaning of a record that is an event; `process` is who acted."""
-    hook = record.hook
-    if hook == Hook.SYSCALL:
-        described = _describe_syscall(record, "syscall", executable_of)
-    elif hook == Hook.EXEC:
-        described = _describe_exec(record, process)
-    elif hook == Hook.DNS:
-        described = _describe_query(record)
-    elif hook == Hook.IO_URING:
-        described = _describe_syscall(record, "io_uring", executable_of)
-    elif hook == Hook.EXIT:
-        described = _describe_exit(record, process)
-    else:
-        data = f"tracepoint=sched_process_{Hook(hook).name.lower()}"
-        details = {"tracepoint": data.partition("=")[2]}
-        described = Description(Operation.PROCESS, process.command_line, data, details)
-    if record.flags & _MARKED:
-        details = described.details | {key: text for flag, key, text in _MARKS if record.flags & flag}
-        return described._replace(details=details)
-    return described
+    """Say what a record tells; `process` is who acted."""
+    operation, resource, data, details = _HOOKS.get(record.hook, _unknown)(record, process, executable_of)
+    if record.flags & _TOLD_FLAGS:
+        details = details | {key: value for flag, (key, value) in _FLAGS.items() if flag & record.flags}
+    return Description(operation, resource, data, details)
 
 
-# ---- system calls --------------------------------------------------------------------------------
+def _unknown(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Parts:
+    """Bytes that are a record by chance: those of a damaged recording."""
+    return Operation.SYSCALL, None, f"hook={record.hook}", {"hook": str(record.hook)}
 
 
-@lru_cache(maxsize=8192)
-def _describe_numbers(slot: int, how: str, values: tuple[int, ...]) -> tuple[str, dict[str, str]]:
-    """`Data` and `EventData` of a call whose shown arguments are all numbers."""
-    row = BY_SLOT[slot]
-    parts = [f"{how}={'SYS_' if how == 'syscall' else ''}{row.name.upper()}"]
-    details = {how: row.name}
-    for (label, kind), value in zip(row.arguments, values, strict=False):
-        if label and label[0] != "-":
-            text = kind.render(value)
-            parts.append(f"{label}={text}")
-            details[label] = text
-    return " ".join(parts), details
+# System calls
 
 
-def _describe_syscall(record: Record, how: str, executable_of: ExecutableOf) -> Description:
-    row = BY_SLOT.get(record.syscall)
-    if row is None:  # a damaged recording: no call of ours has this number
-        data = f"{how}={record.syscall}"
-        return Description(Operation.SYSCALL, None, data, {how: str(record.syscall)})
-    special = _SPECIAL.get(row.name)
-    if special:
-        return special(record, row, how, executable_of)
-    shown = _SHOWN[row.name]
-    data, details = _describe_numbers(record.syscall, how, tuple([record.arguments[i] for i in shown]))
-    path = row.path
-    resource = None
-    from_argument = False
-    if row.operation is Operation.FILE or path is not None:
-        resource, from_argument = path_of(record, path if path is not None else 0)
-    if from_argument:
-        details = details | {"path": "argument"}
-    return Description(row.operation, resource, data, details)
+class _Numbers(msgspec.Struct, frozen=True):
+    """What the numbers among the arguments of a call say."""
+
+    data: str
+    details: dict[str, str]
+    resource: str | None
 
 
-def path_of(record: Record, index: int) -> tuple[str, bool]:
-    """The path that argument `index` stands for, and whether it is no more than what the caller wrote."""
-    written = base = cwd = None
+class _Form:
+    """A row of the catalogue, made ready to be filled in with records."""
+
+    def __init__(self, row: Syscall, source: str) -> None:
+        self.source = source
+        self.row = row
+        self.has_address = row.object in (ObjectKind.PEER, ObjectKind.LOCAL, ObjectKind.ACCEPTED)
+        self.has_pid = any(kind is PID for _, kind in row.arguments)
+        self.has_strings = False
+        """Whether Data holds more than numbers."""
+
+        self.path = 0 if row.object == ObjectKind.FILE else -1
+        """The argument that the resource is the path of; -1: none is."""
+
+        self.argv = -1
+        self.told = tuple(
+            (i, label, kind)
+            for i, (label, kind) in enumerate(row.arguments)
+            if kind.place is not Place.NOWHERE
+        )
+        for i, _, kind in self.told:
+            if kind.treatment == ArgumentKind.ARGV:
+                self.argv = i
+            if kind.treatment == ArgumentKind.PATH and kind.place is not Place.DATA:
+                self.path = i
+            if kind.render is None and kind.place is not Place.RESOURCE:
+                self.has_strings = True
+
+        self.object = 0 if row.object in (ObjectKind.OPENED, ObjectKind.FILE) else self.path
+        """The index that the kernel programs give to the object behind `path`."""
+
+        self.directory_of = {
+            i + 1: i for i, (_, kind) in enumerate(row.arguments) if kind.treatment == ArgumentKind.DIRFD
+        }
+        self._numbers = tuple(
+            i + word for i, _, kind in self.told if kind.render for word in range(kind.words)
+        )
+        self.pick: Callable[[Arguments], Any] = itemgetter(*self._numbers) if self._numbers else lambda _: ()
+        """Takes from the arguments what `numbers` needs."""
+
+        self.numbers = lru_cache(maxsize=_TEXTS_KEPT)(self._render_numbers)
+
+    def _render_numbers(self, picked: Any) -> _Numbers:
+        registers = [0] * ARGUMENT_COUNT
+        for i, value in zip(self._numbers, picked if len(self._numbers) != 1 else (picked,), strict=True):
+            registers[i] = value
+        arguments = tuple(registers)
+        data: list[str] = []
+        resource: list[str] = []
+        details = {self.source: self.row.name}
+        for i, label, kind in self.told:
+            if kind.render is None:
+                continue
+            details[label] = kind.render(arguments, i)
+            (resource if kind.place is Place.RESOURCE else data).append(f"{label}={details[label]}")
+            if kind.names:
+                key, render = kind.names
+                names = render(arguments, i)
+                details |= {key: names} if names else {}
+        return _Numbers(" ".join([self.head, *data]), details, " ".join(resource) or None)
+
+    @property
+    def head(self) -> str:
+        """How Data begins."""
+        return f"{self.source}={'SYS_' if self.source == 'syscall' else ''}{self.row.name.upper()}"
+
+
+_FORMS: Final = {
+    "syscall": {slot: _Form(row, "syscall") for slot, row in SLOTS.items()},
+    "io_uring": {slot: _Form(row, "io_uring") for slot, row in URING_SLOTS.items()},
+}
+
+
+def _syscall(record: Record, _process: Process, executable_of: ExecutableOf) -> _Parts:
+    return _call(record, "syscall", executable_of)
+
+
+def _io_uring(record: Record, _process: Process, executable_of: ExecutableOf) -> _Parts:
+    return _call(record, "io_uring", executable_of)
+
+
+def _call(record: Record, source: str, executable_of: ExecutableOf) -> _Parts:
+    form = _FORMS[source].get(record.syscall)
+    if form is None:  # damaged
+        return Operation.SYSCALL, None, f"{source}={record.syscall}", {source: str(record.syscall)}
+    numbers = form.numbers(form.pick(record.arguments))
+    resource, data, details = numbers.resource, numbers.data, numbers.details
+    if form.has_strings:
+        data, details = _tell_strings(form, details, record)
+    if form.path >= 0:
+        resource, is_written = _path(form, record, form.path, form.object)
+        if is_written:
+            details = details | {"path": "argument"}
+        if form.argv >= 0:
+            arguments = _split(record.find(ItemKind.ARGV, form.argv) or b"")[1:]
+            argv = _join(arguments)
+            details = details | {"argv": argv if arguments else resource or ""}
+            resource = f"{resource or ''} {argv}" if arguments else resource
+    elif form.has_address:
+        for kind, _, content in record.items:
+            if kind == _ADDRESS:
+                address = decode_address(content, record.find(ItemKind.OBJECT))
+                resource, details = address.text, details | address.details
+                break
+    elif form.has_pid:
+        pid = int(details["pid"])
+        resource = executable_of(record.pid_ns, pid) if pid > 0 else None
+        if resource:
+            data, details = f"{data} process={resource}", details | {"process": resource}
+    return form.row.operation, resource, data, details
+
+
+def _tell_strings(form: _Form, numbers: dict[str, str], record: Record) -> tuple[str, dict[str, str]]:
+    """Data and EventData of a call whose Data holds strings, in the order of the arguments."""
+    data, details = [form.head], dict(numbers)
+    for i, label, kind in form.told:
+        if kind.place is Place.RESOURCE:
+            continue
+        if kind.treatment == ArgumentKind.PATH:
+            text, is_written = _path(form, record, i, i)
+            details[label] = text or ""
+            if is_written:
+                details["path"] = "argument"
+        elif kind.read:
+            details[label] = kind.read(record.find(ItemKind.ARGUMENT, i) or b"")
+        data.append(f"{label}={details[label]}")
+    return " ".join(data), details
+
+
+def _path(form: _Form, record: Record, index: int, object_index: int) -> tuple[str | None, bool]:
+    """The path that an argument stands for, and whether that is no more than what the caller wrote.
+
+    None if there is none, or none that could be read.
+    """
+    written = directory = cwd = None
     for kind, item_index, content in record.items:
         if kind == _OBJECT:
-            if item_index in (index, 0):
-                return decode_text(content), False
-        elif kind == _ARGUMENT:
-            if item_index == index:
-                written = content
-        elif kind == _BASE:
-            if item_index == index:
-                base = content
+            if item_index == object_index:
+                return decode_text(content) or None, False
         elif kind == _CWD:
             cwd = content
-    if written is None:
-        return decode_text(base) if base else "", True
-    return decode_text(resolve(written, base or cwd or b"/")), True
+        elif item_index == index:
+            if kind == _ARGUMENT:
+                written = content
+            elif kind == _BASE:
+                directory = content
+    if not written:
+        if directory is None or record.flags & _UNREADABLE:
+            return None, False
+        return decode_text(directory), True
+    if directory is None:
+        argument = form.directory_of.get(index)
+        if argument is None or record.arguments[argument] & 0xFFFFFFFF == _AT_FDCWD:
+            directory = cwd
+    return decode_text(absolute(written, directory)), True
 
 
-def resolve(path: bytes, directory: bytes) -> bytes:
-    """`path` as seen from `directory`, without `.` and `..`; symbolic links are not followed."""
-    if not path:
-        return directory
-    resolved = posixpath.normpath(posixpath.join(directory, path))
-    return resolved[1:] if resolved.startswith(b"//") else resolved
-
-
-def _text_of(record: Record, index: int) -> str:
-    """A string argument; empty where there was none."""
-    return decode_text(record.find(ItemKind.ARGUMENT, index) or b"")
-
-
-def _address_of(record: Record) -> Address | None:
-    for kind, _, content in record.items:
-        if kind == ItemKind.ADDRESS:
-            address = decode_address(content)
-            if address.path is not None:
-                named = record.find(ItemKind.OBJECT)
-                if named:
-                    return address._replace(path=decode_text(named))
-            return address
-    return None
-
-
-def _render_address(address: Address) -> str:
-    text = f"sa_family={address.family}"
-    if address.port is not None:
-        return f"{text} sin_port={address.port} sin_addr={address.ip}"
-    if address.path is not None:
-        return f"{text} sun_path={address.path}"
-    return text
-
-
-def _describe_address(record: Record, row: Syscall, how: str, _: ExecutableOf) -> Description:
-    shown = _SHOWN[row.name]
-    data, details = _describe_numbers(record.syscall, how, tuple([record.arguments[i] for i in shown]))
-    address = _address_of(record)
-    if address is None:
-        return Description(row.operation, None, data, details)
-    details = details | {"sa_family": address.family}
-    if address.port is not None:
-        details["port"] = str(address.port)
-    if address.path is not None:
-        details["sun_path"] = address.path
-    return Description(row.operation, _render_address(address), data, details)
-
-
-@lru_cache(maxsize=1024)
-def _socket_texts(domain: int, kind: int, number: int) -> tuple[str, str, str]:
-    return family(domain), socket_type(kind), protocol(domain, number)
-
-
-def _describe_socket(record: Record, row: Syscall, how: str, _: ExecutableOf) -> Description:
-    domain, kind, number = _socket_texts(*record.arguments[:3])
-    return Description(
-        row.operation,
-        f"domain={domain} type={kind} protocol={number}",
-        f"{how}={'SYS_' if how == 'syscall' else ''}SOCKET",
-        {how: "socket", "domain": domain, "type": kind, "protocol": number},
-    )
-
-
-def _describe_mixed(record: Record, row: Syscall, how: str, _: ExecutableOf) -> Description:
-    """A call that shows strings or a second path among its arguments."""
-    parts = [f"{how}={'SYS_' if how == 'syscall' else ''}{row.name.upper()}"]
-    details = {how: row.name}
-    resource, written = None, False
-    path = row.path
-    if path is not None:
-        resource, written = _path_at(record, path)
-    elif row.object.name == "FILE":
-        resource, written = path_of(record, 0)
-    for index, (label, kind) in enumerate(row.arguments):
-        if not label or label[0] == "-":
-            continue
-        if kind.treatment.name == "PATH":
-            text, second_written = _path_at(record, index)
-            written = written or second_written
-        elif kind.treatment.name == "STRING":
-            text = _text_of(record, index)
-        elif kind.treatment.name == "HOW":
-            content = record.find(ItemKind.ARGUMENT, index) or b""
-            text = OPEN_FLAGS.render(struct.unpack_from("<Q", content)[0]) if len(content) >= 8 else ""
-        else:
-            text = kind.render(record.arguments[index])
-        parts.append(f"{label}={text}")
-        details[label] = text
-    if row.name == "mount":
-        details["mountflags"] = mount_flag_names(record.arguments[3])
-        resource = details["target"]
-    elif row.name == "umount2":
-        details["flags"] = umount_flag_names(record.arguments[1])
-        resource = details["target"]
-    if written:
-        details["path"] = "argument"
-    return Description(row.operation, resource, " ".join(parts), details)
-
-
-def _path_at(record: Record, index: int) -> tuple[str, bool]:
-    """As `path_of`, for calls with two paths: an object belongs to one of them, or is a descriptor's."""
-    named = record.find(ItemKind.OBJECT, index)
-    if named is not None:
-        return decode_text(named), False
-    if index and record.find(ItemKind.ARGUMENT, index) is None:
-        behind = record.find(ItemKind.OBJECT)
-        if behind is not None and record.hook == Hook.IO_URING:
-            return decode_text(behind), False
-    base = record.find(ItemKind.BASE, index)
-    written = record.find(ItemKind.ARGUMENT, index)
-    if written is None:
-        opened = record.find(ItemKind.OBJECT)
-        return (decode_text(opened), False) if opened is not None else (decode_text(base or b""), True)
-    return decode_text(resolve(written, base or record.find(ItemKind.CWD) or b"/")), True
-
-
-def _describe_target(record: Record, row: Syscall, how: str, executable_of: ExecutableOf) -> Description:
-    """A call that is about another process: the resource is what that one runs."""
-    shown = _SHOWN[row.name]
-    data, details = _describe_numbers(record.syscall, how, tuple([record.arguments[i] for i in shown]))
-    pid = int(details["pid"])
-    executable = executable_of(record.pid_ns, pid) if pid > 0 else None
-    if executable:
-        return Description(
-            row.operation, executable, f"{data} process={executable}", details | {"process": executable}
-        )
-    return Description(row.operation, None, data, details)
-
-
-def _describe_failed_exec(record: Record, row: Syscall, how: str, _: ExecutableOf) -> Description:
-    path, _written = path_of(record, row.path or 0)
-    arguments = _split(record.find(ItemKind.ARGV, 1 + (row.path or 0)) or b"")
-    return _exec_description(record, row.name, path, arguments[1:], {"path": "argument"})
-
-
-_Describe = Callable[[Record, Syscall, str, ExecutableOf], Description]
-_SPECIAL: Final[dict[str, _Describe]] = {
-    "execve": _describe_failed_exec,
-    "execveat": _describe_failed_exec,
-    "ptrace": _describe_target,
-    "kill": _describe_target,
-    "process_vm_readv": _describe_target,
-    "process_vm_writev": _describe_target,
-    "socket": _describe_socket,
-    "connect": _describe_address,
-    "bind": _describe_address,
-    "listen": _describe_address,
-    "accept": _describe_address,
-    "accept4": _describe_address,
-    **{
-        row.name: _describe_mixed
-        for row in SYSCALLS.values()
-        if any(
-            label and label[0] != "-" and kind.treatment.name in ("PATH", "STRING", "HOW")
-            for label, kind in row.arguments
-        )
-    },
-}
-"""Calls that show more than numbers and one path."""
-
-_SHOWN: Final = {row.name: tuple(range(len(row.arguments))) for row in SYSCALLS.values()}
-
-
-# ---- processes -----------------------------------------------------------------------------------
-
-
-def _split(argv: bytes) -> list[bytes]:
-    """The arguments, each of which ends in NUL."""
-    return argv.removesuffix(b"\0").split(b"\0") if argv else []
-
-
-def _called_arguments(record: Record) -> list[bytes]:
-    """The arguments after argv[0], as the caller gave them.
-
-    For a script the kernel has put the interpreter, perhaps one option, and the script in place of argv[0].
-    """
-    argv = _split(record.find(ItemKind.ARGV) or b"")
-    if record.flags & RecordFlag.SCRIPT:
-        script = record.find(ItemKind.FILENAME)
-        if script in argv[1:]:
-            return argv[argv.index(script, 1) + 1 :]
-    return argv[1:]
+# Processes
 
 
 def command_line(record: Record) -> str:
-    """What a process runs, of a record of its exec or of procfs: path as called, made absolute, and arguments."""
-    if record.hook == Hook.PROCESS:
-        argv = _split(record.find(ItemKind.ARGV) or b"")
-        executable = record.find(ItemKind.EXECUTABLE) or b""
-        called = argv[0] if argv and argv[0].startswith(b"/") else executable
-        arguments = argv[1:]
-    else:
-        written = record.find(ItemKind.FILENAME) or b""
-        cwd = record.find(ItemKind.CWD) or b"/"
-        called = written if written.startswith(b"/") else resolve(written, cwd)
-        arguments = _called_arguments(record)
-    return decode_text(b" ".join([called, *arguments]))
+    """What a process was told to run, made absolute, and its arguments: of HOOK_EXEC and HOOK_PROCESS.
 
-
-def _exec_description(
-    record: Record, name: str, path: str, arguments: list[bytes], more: dict[str, str]
-) -> Description:
-    data = f"syscall=SYS_{name.upper()}"
-    details = {"syscall": name}
-    if name == "execveat":
-        details["fd"] = signed32(record.arguments[0])
-        details["flag"] = EXEC_FLAGS.render(record.arguments[4])
-        data += f" fd={details['fd']} flag={details['flag']}"
-    text = decode_text(b" ".join(arguments))
-    details["argv"] = text if arguments else path
-    return Description(
-        Operation.PROCESS, f"{path} {text}" if arguments else path, data, details | more
-    )
-
-
-def _describe_exec(record: Record, process: Process) -> Description:
-    row = BY_SLOT.get(record.syscall)
-    name = row.name if row and row.name == "execveat" else "execve"
-    arguments = _called_arguments(record)
-    described = _exec_description(record, name, process.command_line, arguments, {})
-    return described._replace(resource=process.command_line)
-
-
-def _describe_exit(record: Record, process: Process) -> Description:
-    """The wait status, as wait(2) tells it: an exit code, or the signal that killed."""
-    details = {"tracepoint": "sched_process_exit"}
-    number = record.result & 0x7F
-    if number:
-        try:
-            details["signal"] = signal.Signals(number).name
-        except ValueError:
-            details["signal"] = str(number)
-    else:
-        details["code"] = str(record.result >> 8 & 0xFF)
-    data = " ".join(f"{key}={value}" for key, value in details.items())
-    return Description(Operation.PROCESS, process.command_line, data, details)
-
-
-# ---- DNS -----------------------------------------------------------------------------------------
-
-_QTYPES: Final = {
-    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 41: "OPT",
-    64: "SVCB", 65: "HTTPS", 255: "ANY",
-}  # fmt: skip
-_DNS_HEADER: Final = 12
-
-
-def decode_question(message: bytes) -> tuple[str, str]:
-    """Name and type of the first question of a DNS message (RFC 1035, 4.1.2).
-
-    A message that ends too early, or points elsewhere for its name, gives what could be read.
+    The name is the one that the caller used: that of a script, not of its interpreter.
     """
-    labels = []
-    at = _DNS_HEADER
-    while at < len(message):
-        size = message[at]
-        if size == 0 or size > 63:
-            break
-        labels.append(message[at + 1 : at + 1 + size])
-        at += 1 + size
-    name = decode_text(b".".join(labels))
-    if at + 3 > len(message):
-        return name, ""
-    number = struct.unpack_from("!H", message, at + 1)[0]
-    return name, _QTYPES.get(number, str(number))
+    return _join([_command(record), *_command_arguments(record)])
 
 
-def _describe_query(record: Record) -> Description:
-    name, qtype = decode_question(record.find(ItemKind.DNS) or b"")
-    address = _address_of(record) or Address("AF_UNSPEC")
-    daddr = address.ip or ""
-    return Description(
-        Operation.NETWORK,
-        f"sa_family={address.family} sin_port={address.port}",
-        f"kfunc=UDP_SENDSKB domain={name} daddr={daddr} qtype={qtype}",
-        {
-            "kfunc": "udp_sendskb",
-            "domain": name,
-            "daddr": daddr,
-            "qtype": qtype,
-            "sa_family": address.family,
-            "port": str(address.port),
-        },
-    )
+def _command(record: Record) -> bytes:
+    executable = record.find(ItemKind.EXECUTABLE) or b""
+    if record.hook == Hook.EXEC:
+        name = record.find(ItemKind.FILENAME)
+        return absolute(name, record.find(ItemKind.CWD)) if name else executable
+    name = (record.find(ItemKind.ARGV) or b"").partition(b"\0")[0]
+    return name if name.startswith(b"/") else executable
+
+
+def _command_arguments(record: Record) -> list[bytes]:
+    content = record.find(ItemKind.ARGV) or b""
+    if record.hook == Hook.PROCESS:
+        # a program that has written a title over its arguments leaves the rest of them empty
+        return _split(content.rstrip(b"\0"))[1:]
+    argv = _split(content)
+    name = record.find(ItemKind.FILENAME)
+    if record.flags & _SCRIPT and name in argv[1:]:
+        # before it: its interpreter, which may be a script too, and what their first lines add
+        return argv[argv.index(name, 1) + 1 :]
+    return argv[1:]
+
+
+def _split(argv: bytes) -> list[bytes]:
+    """The strings of an ITEM_ARGV; the last one has no NUL if it was cut."""
+    return argv.removesuffix(b"\0").split(b"\0") if argv else []
+
+
+def _join(strings: list[bytes]) -> str:
+    return decode_text(b" ".join(strings))
+
+
+def _exec(record: Record, process: Process, _executable_of: ExecutableOf) -> _Parts:
+    forms = _FORMS["syscall"]
+    form = forms.get(record.syscall)
+    if form is None or form.row.object != ObjectKind.IMAGE:  # its beginning was not seen
+        form = forms[SYSCALLS["execve"]]
+    numbers = form.numbers(form.pick(record.arguments))
+    arguments = _command_arguments(record)
+    argv = _join(arguments) if arguments else process.command_line
+    return Operation.PROCESS, process.command_line, numbers.data, numbers.details | {"argv": argv}
+
+
+def _fork(record: Record, process: Process, _executable_of: ExecutableOf) -> _Parts:
+    details = {"tracepoint": "sched_process_fork", "pid": str(record.pid)}
+    return Operation.PROCESS, process.command_line, _pairs(details), details
+
+
+def _exit(record: Record, process: Process, _executable_of: ExecutableOf) -> _Parts:
+    details = {"tracepoint": "sched_process_exit"}
+    signal = record.result & 0x7F
+    if not signal:
+        details["code"] = str(record.result >> 8 & 0xFF)
+    else:
+        details["signal"] = signal_name(signal)
+        if record.result & 0x80:
+            details["core"] = "true"
+    return Operation.PROCESS, process.command_line, _pairs(details), details
+
+
+def _pairs(details: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in details.items())
+
+
+# Names asked for
+
+
+def _dns(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Parts:
+    query = dns.decode_query(record.find(ItemKind.DNS) or b"")
+    address = decode_address(record.find(ItemKind.ADDRESS) or b"")
+    asked = {"domain": query.name, "daddr": address.host, "qtype": query.type}
+    details = {"kfunc": "udp_sendskb"} | asked | address.details
+    if query.is_malformed:
+        details["malformed"] = "true"
+    # KubeArmor's words for it, whichever call sent it; the address stands in Data
+    resource = address.text and address.text.partition(" sin_addr=")[0]
+    return Operation.NETWORK, resource, f"kfunc=UDP_SENDSKB {_pairs(asked)}", details
+
+
+_HOOKS: Final[dict[int, Callable[[Record, Process, ExecutableOf], _Parts]]] = {
+    Hook.SYSCALL: _syscall,
+    Hook.EXEC: _exec,
+    Hook.FORK: _fork,
+    Hook.EXIT: _exit,
+    Hook.DNS: _dns,
+    Hook.IO_URING: _io_uring,
+}

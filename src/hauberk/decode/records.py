@@ -41,13 +41,12 @@ def decode_batch(batch: bytes) -> Decoded:
             length, time_ns, sequence, cgroup_id, start_ns, result, a0, a1, a2, a3, a4, a5,
             tgid, tid, ppid, ns_tgid, ns_ppid, pid_ns, mnt_ns, uid, exec_id, hook, syscall, cpu, flags, size,
         ) = unpack_entry(batch, at)  # fmt: skip
-        if length != size:  # also if one of the two bits is set
-            if length & _DISCARDED:
-                length &= ~(_BUSY | _DISCARDED)
-            else:
-                length &= ~_BUSY
-                unknown += 1
+        if length != size:  # among them all entries that have one of the two bits
+            is_discarded = length & _DISCARDED
+            length &= ~(_BUSY | _DISCARDED)
             at += _FRAME_SIZE + (length + 7 & ~7)
+            if not is_discarded or at > end:
+                unknown += 1
             continue
         item_at = at + _ENTRY_SIZE
         stop = at + _FRAME_SIZE + length

@@ -1,205 +1,253 @@
-"""The catalogue of system calls that we report. To add one, add a row.
+"""The catalogue of system calls that are told. To add one, add a row and run `make abi`.
 
-The row also tells the kernel programs what to copy: which arguments are paths, strings, addresses or
-descriptors, and which object of the kernel the call leaves behind.
+The same rows drive the kernel programs: `kernel_rows` says which calls to look at, and what of their
+arguments lies in user memory.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
-from hauberk.abi import COMPAT_SLOT, SOCKETCALL_SLOT, SYSCALL, ArgumentKind, ObjectKind, Operation
-from hauberk.constants import COMPAT, NATIVE
+import msgspec
+
+from hauberk.abi import (
+    ARGUMENT_COUNT,
+    COMPAT_SLOT,
+    SOCKETCALL_SLOT,
+    SYSCALL,
+    ArgumentKind,
+    ObjectKind,
+    Operation,
+)
+from hauberk.constants import COMPAT_SYSCALLS, SOCKETCALLS, SYSCALLS, X32_SYSCALLS
 from hauberk.decode.arguments import (
-    ACCEPT_FLAGS,
     ADDRESS,
     ARGV,
     AT_FLAGS,
     BPF_COMMAND,
     BUFFER,
-    CLONE_FLAGS,
-    DELETE_FLAGS,
+    CHOWN_FLAGS,
+    DESTINATION,
     DEVICE,
     DIRFD,
+    DOMAIN,
     EXEC_FLAGS,
     FD,
-    FILE_FD,
+    ID,
+    ID16,
     MEMFD_FLAGS,
     MESSAGE,
     MESSAGES,
     MODE,
     MODULE_FLAGS,
     MOUNT_FLAGS,
-    NUMBER,
-    OFFSET,
+    NAMESPACES,
+    NODE_MODE,
     OPEN_FLAGS,
     OPEN_HOW,
+    OTHER_PATH,
     PATH,
     PID,
-    POINTER,
+    PROTOCOL,
     PTRACE_REQUEST,
     RENAME_FLAGS,
     SIGNAL,
     SIZE,
+    SIZE32,
+    SIZE64,
+    SOCKET_FLAGS,
+    SOCKET_TYPE,
     STRING,
-    UID,
+    TOLD_PATH,
     UMOUNT_FLAGS,
     UNLINK_FLAGS,
+    UNLOAD_FLAGS,
+    UNTOLD_DIRFD,
+    UNUSED,
     Kind,
 )
 
-PROCESS, FILE, NETWORK, OTHER = Operation.PROCESS, Operation.FILE, Operation.NETWORK, Operation.SYSCALL
-NONE, OPENED, BEHIND, PEER = ObjectKind.NONE, ObjectKind.OPENED, ObjectKind.FILE, ObjectKind.PEER
-LOCAL, ACCEPTED, IMAGE, QUERY = ObjectKind.LOCAL, ObjectKind.ACCEPTED, ObjectKind.IMAGE, ObjectKind.QUERY
+Argument: TypeAlias = tuple[str, Kind]
+"""Its name in Data and EventData, and what it is."""
 
-_COPIED: Final = {ArgumentKind.PATH, ArgumentKind.STRING, ArgumentKind.ADDRESS, ArgumentKind.ARGV}
+_IN_USER_MEMORY: Final = {ArgumentKind.PATH, ArgumentKind.STRING, ArgumentKind.ADDRESS, ArgumentKind.ARGV}
+_AFTER_THE_CALL: Final = {ObjectKind.OPENED, ObjectKind.QUERY}
 
 
-class Syscall(NamedTuple):
-    """One system call."""
+class Syscall(msgspec.Struct, frozen=True):
+    """One row."""
 
     name: str
     operation: Operation
-    object: ObjectKind
-    """What of the kernel's tells of it best."""
+    arguments: tuple[Argument, ...] = ()
+    """In the kernel's order; those at the end that are not told may be left out."""
 
-    arguments: tuple[tuple[str, Kind], ...]
-    """Label and kind, in the kernel's order. What has no label is not shown in `Data`; what begins with a
-    dash is not shown there either, but is what the event is about."""
+    object: ObjectKind = ObjectKind.NONE
 
     @property
-    def at_entry(self) -> bool:
-        """Whether what user memory holds must be copied when the call begins.
+    def is_copied_at_entry(self) -> bool:
+        """Whether strings are copied when the call begins.
 
-        Not where the kernel's own object tells it, or where nothing but a failure is told.
+        What open(2) gives is the file itself, and datagrams are still there after they were sent.
         """
-        return self.object not in (OPENED, QUERY) and any(
-            kind.treatment in _COPIED for _, kind in self.arguments
-        )
+        kinds = {kind.treatment for _, kind in self.arguments}
+        return self.object not in _AFTER_THE_CALL and not kinds.isdisjoint(_IN_USER_MEMORY)
 
-    @property
-    def path(self) -> int | None:
-        """Index of the path that the event is about."""
-        return next((i for i, (label, _) in enumerate(self.arguments) if label == "-path"), None)
 
-    def pack(self) -> bytes:
-        """The row as the kernel programs read it."""
-        kinds = bytes(kind.treatment for _, kind in self.arguments)
-        return SYSCALL.pack(True, self.operation, self.object, self.at_entry, kinds)
+PROCESS, FILE, NETWORK, OTHER = Operation.PROCESS, Operation.FILE, Operation.NETWORK, Operation.SYSCALL
+OPENED, FILE_OF, IMAGE, QUERY = ObjectKind.OPENED, ObjectKind.FILE, ObjectKind.IMAGE, ObjectKind.QUERY
+PEER, LOCAL, ACCEPTED = ObjectKind.PEER, ObjectKind.LOCAL, ObjectKind.ACCEPTED
 
+# arguments that many calls have
+_FD: Final = ("fd", FD)
+_PATH: Final = ("path", PATH)
+_NEW_PATH: Final = ("newpath", OTHER_PATH)
+_DIR: Final = ("fd", DIRFD)
+_AT: Final = ("", UNTOLD_DIRFD)
+_USER: Final = ("userid", ID)
+_GROUP: Final = ("group", ID)
+_SKIP: Final = ("", UNUSED)
 
 # fmt: off
 _ROWS: Final = (
-    #       name                 operation object    arguments, in the kernel's order
-    Syscall("execve",            PROCESS,  IMAGE,    (("-path", PATH), ("", ARGV))),
-    Syscall("execveat",          PROCESS,  IMAGE,    (("fd", DIRFD), ("-path", PATH), ("", ARGV), ("", POINTER), ("flag", EXEC_FLAGS))),
-    Syscall("ptrace",            PROCESS,  NONE,     (("request", PTRACE_REQUEST), ("pid", PID))),
+    #       name                operation arguments in the kernel's order, object
+    Syscall("execve",            PROCESS, (_PATH, ("argv", ARGV)), IMAGE),
+    Syscall("execveat",          PROCESS, (_DIR, _PATH, ("argv", ARGV), _SKIP, ("flag", EXEC_FLAGS)), IMAGE),
+    Syscall("ptrace",            PROCESS, (("request", PTRACE_REQUEST), ("pid", PID))),
 
-    Syscall("open",              FILE,     OPENED,   (("-path", PATH), ("flags", OPEN_FLAGS), ("", MODE))),
-    Syscall("openat",            FILE,     OPENED,   (("fd", DIRFD), ("-path", PATH), ("flags", OPEN_FLAGS), ("", MODE))),
-    Syscall("openat2",           FILE,     OPENED,   (("fd", DIRFD), ("-path", PATH), ("flags", OPEN_HOW))),
-    Syscall("creat",             FILE,     OPENED,   (("-path", PATH), ("mode", MODE))),
-    Syscall("unlink",            FILE,     NONE,     (("-path", PATH),)),
-    Syscall("unlinkat",          FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("flags", UNLINK_FLAGS))),
-    Syscall("rmdir",             FILE,     NONE,     (("-path", PATH),)),
-    Syscall("rename",            FILE,     NONE,     (("-path", PATH), ("newpath", PATH))),
-    Syscall("renameat",          FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("", DIRFD), ("newpath", PATH))),
-    Syscall("renameat2",         FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("", DIRFD), ("newpath", PATH), ("flags", RENAME_FLAGS))),
-    Syscall("link",              FILE,     NONE,     (("-path", PATH), ("newpath", PATH))),
-    Syscall("linkat",            FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("", DIRFD), ("newpath", PATH), ("flags", AT_FLAGS))),
-    Syscall("symlink",           FILE,     NONE,     (("target", STRING), ("-path", PATH))),
-    Syscall("symlinkat",         FILE,     NONE,     (("target", STRING), ("", DIRFD), ("-path", PATH))),
-    Syscall("mkdir",             FILE,     NONE,     (("-path", PATH), ("mode", MODE))),
-    Syscall("mkdirat",           FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("mode", MODE))),
-    Syscall("mknod",             FILE,     NONE,     (("-path", PATH), ("mode", MODE), ("dev", DEVICE))),
-    Syscall("mknodat",           FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("mode", MODE), ("dev", DEVICE))),
-    Syscall("chmod",             FILE,     NONE,     (("-path", PATH), ("mode", MODE))),
-    Syscall("fchmod",            FILE,     BEHIND,   (("fd", FILE_FD), ("mode", MODE))),
-    Syscall("fchmodat",          FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("mode", MODE))),
-    Syscall("fchmodat2",         FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("mode", MODE), ("flags", AT_FLAGS))),
-    Syscall("chown",             FILE,     NONE,     (("-path", PATH), ("userid", UID), ("group", UID))),
-    Syscall("lchown",            FILE,     NONE,     (("-path", PATH), ("userid", UID), ("group", UID))),
-    Syscall("fchown",            FILE,     BEHIND,   (("fd", FILE_FD), ("userid", UID), ("group", UID))),
-    Syscall("fchownat",          FILE,     NONE,     (("", DIRFD), ("-path", PATH), ("userid", UID), ("group", UID), ("mode", NUMBER))),
-    Syscall("truncate",          FILE,     NONE,     (("-path", PATH), ("length", OFFSET))),
-    Syscall("ftruncate",         FILE,     BEHIND,   (("fd", FILE_FD), ("length", OFFSET))),
+    Syscall("open",              FILE,    (_PATH, ("flags", OPEN_FLAGS)), OPENED),
+    Syscall("openat",            FILE,    (_DIR, _PATH, ("flags", OPEN_FLAGS)), OPENED),
+    Syscall("openat2",           FILE,    (_DIR, _PATH, ("flags", OPEN_HOW)), OPENED),
+    Syscall("creat",             FILE,    (_PATH, ("mode", MODE)), OPENED),
+    Syscall("unlink",            FILE,    (_PATH,)),
+    Syscall("unlinkat",          FILE,    (_AT, _PATH, ("flags", UNLINK_FLAGS))),
+    Syscall("rmdir",             FILE,    (_PATH,)),
+    Syscall("rename",            FILE,    (_PATH, _NEW_PATH)),
+    Syscall("renameat",          FILE,    (_AT, _PATH, _AT, _NEW_PATH)),
+    Syscall("renameat2",         FILE,    (_AT, _PATH, _AT, _NEW_PATH, ("flags", RENAME_FLAGS))),
+    Syscall("link",              FILE,    (_PATH, _NEW_PATH)),
+    Syscall("linkat",            FILE,    (_AT, _PATH, _AT, _NEW_PATH, ("flags", AT_FLAGS))),
+    Syscall("symlink",           FILE,    (("target", STRING), _PATH)),
+    Syscall("symlinkat",         FILE,    (("target", STRING), _AT, _PATH)),
+    Syscall("mkdir",             FILE,    (_PATH, ("mode", MODE))),
+    Syscall("mkdirat",           FILE,    (_AT, _PATH, ("mode", MODE))),
+    Syscall("mknod",             FILE,    (_PATH, ("mode", NODE_MODE), ("dev", DEVICE))),
+    Syscall("mknodat",           FILE,    (_AT, _PATH, ("mode", NODE_MODE), ("dev", DEVICE))),
+    Syscall("chmod",             FILE,    (_PATH, ("mode", MODE))),
+    Syscall("fchmod",            FILE,    (_FD, ("mode", MODE)), FILE_OF),
+    Syscall("fchmodat",          FILE,    (_AT, _PATH, ("mode", MODE))),
+    Syscall("fchmodat2",         FILE,    (_AT, _PATH, ("mode", MODE), ("flags", AT_FLAGS))),
+    Syscall("chown",             FILE,    (_PATH, _USER, _GROUP)),
+    Syscall("lchown",            FILE,    (_PATH, _USER, _GROUP)),
+    Syscall("fchown",            FILE,    (_FD, _USER, _GROUP), FILE_OF),
+    Syscall("fchownat",          FILE,    (_AT, _PATH, _USER, _GROUP, ("mode", CHOWN_FLAGS))),
+    Syscall("truncate",          FILE,    (_PATH, ("length", SIZE))),
+    Syscall("ftruncate",         FILE,    (_FD, ("length", SIZE)), FILE_OF),
 
-    Syscall("socket",            NETWORK,  NONE,     (("", NUMBER), ("", NUMBER), ("", NUMBER))),
-    Syscall("connect",           NETWORK,  PEER,     (("fd", FD), ("", ADDRESS))),
-    Syscall("bind",              NETWORK,  LOCAL,    (("fd", FD), ("", ADDRESS))),
-    Syscall("listen",            NETWORK,  LOCAL,    (("fd", FD), ("backlog", NUMBER))),
-    Syscall("accept",            NETWORK,  ACCEPTED, (("fd", FD),)),
-    Syscall("accept4",           NETWORK,  ACCEPTED, (("fd", FD), ("", POINTER), ("", POINTER), ("flags", ACCEPT_FLAGS))),
-    Syscall("sendto",            NETWORK,  QUERY,    (("fd", FD), ("", BUFFER), ("", SIZE), ("", NUMBER), ("", ADDRESS))),
-    Syscall("sendmsg",           NETWORK,  QUERY,    (("fd", FD), ("", MESSAGE))),
-    Syscall("sendmmsg",          NETWORK,  QUERY,    (("fd", FD), ("", MESSAGES))),
-    Syscall("write",             NETWORK,  QUERY,    (("fd", FD), ("", BUFFER))),
+    Syscall("socket",            NETWORK, (("domain", DOMAIN), ("type", SOCKET_TYPE),
+                                           ("protocol", PROTOCOL))),
+    Syscall("connect",           NETWORK, (_FD, ("address", ADDRESS), _SKIP), PEER),
+    Syscall("bind",              NETWORK, (_FD, ("address", ADDRESS), _SKIP), LOCAL),
+    Syscall("listen",            NETWORK, (_FD,), LOCAL),
+    Syscall("accept",            NETWORK, (_FD,), ACCEPTED),
+    Syscall("accept4",           NETWORK, (_FD, _SKIP, _SKIP, ("flags", SOCKET_FLAGS)), ACCEPTED),
+    Syscall("sendto",            NETWORK, (_FD, ("", BUFFER), _SKIP, _SKIP, ("", DESTINATION), _SKIP), QUERY),
+    Syscall("sendmsg",           NETWORK, (_FD, ("", MESSAGE)), QUERY),
+    Syscall("sendmmsg",          NETWORK, (_FD, ("", MESSAGES)), QUERY),
+    Syscall("write",             NETWORK, (_FD, ("", BUFFER)), QUERY),
 
-    Syscall("setuid",            OTHER,    NONE,     (("userid", UID),)),
-    Syscall("setgid",            OTHER,    NONE,     (("userid", UID),)),
-    Syscall("setreuid",          OTHER,    NONE,     (("ruid", UID), ("euid", UID))),
-    Syscall("setregid",          OTHER,    NONE,     (("rgid", UID), ("egid", UID))),
-    Syscall("setresuid",         OTHER,    NONE,     (("ruid", UID), ("euid", UID), ("suid", UID))),
-    Syscall("setresgid",         OTHER,    NONE,     (("rgid", UID), ("egid", UID), ("sgid", UID))),
-    Syscall("setfsuid",          OTHER,    NONE,     (("userid", UID),)),
-    Syscall("setfsgid",          OTHER,    NONE,     (("userid", UID),)),
-    Syscall("capset",            OTHER,    NONE,     (("", POINTER), ("", POINTER))),
-    Syscall("setns",             OTHER,    NONE,     (("fd", FD), ("nstype", CLONE_FLAGS))),
-    Syscall("unshare",           OTHER,    NONE,     (("flags", CLONE_FLAGS),)),
-    Syscall("kill",              OTHER,    NONE,     (("pid", PID), ("signal", SIGNAL))),
-    Syscall("process_vm_readv",  OTHER,    NONE,     (("pid", PID),)),
-    Syscall("process_vm_writev", OTHER,    NONE,     (("pid", PID),)),
-    Syscall("init_module",       OTHER,    NONE,     (("", POINTER), ("size", SIZE), ("params", STRING))),
-    Syscall("finit_module",      OTHER,    BEHIND,   (("fd", FILE_FD), ("params", STRING), ("flags", MODULE_FLAGS))),
-    Syscall("delete_module",     OTHER,    NONE,     (("name", STRING), ("flags", DELETE_FLAGS))),
-    Syscall("bpf",               OTHER,    NONE,     (("cmd", BPF_COMMAND), ("", POINTER), ("size", SIZE))),
-    Syscall("memfd_create",      OTHER,    NONE,     (("name", STRING), ("flags", MEMFD_FLAGS))),
-    Syscall("chroot",            OTHER,    NONE,     (("-path", PATH),)),
-    Syscall("pivot_root",        OTHER,    NONE,     (("-path", PATH), ("putold", PATH))),
-    Syscall("mount",             OTHER,    NONE,     (("source", STRING), ("target", PATH), ("filesystem", STRING), ("mountflag", MOUNT_FLAGS), ("data", STRING))),
-    Syscall("umount2",           OTHER,    NONE,     (("target", PATH), ("flag", UMOUNT_FLAGS))),
+    Syscall("setuid",            OTHER,   (_USER,)),
+    Syscall("setgid",            OTHER,   (("userid", ID),)),  # KubeArmor's word for both
+    Syscall("setreuid",          OTHER,   (("ruid", ID), ("euid", ID))),
+    Syscall("setregid",          OTHER,   (("rgid", ID), ("egid", ID))),
+    Syscall("setresuid",         OTHER,   (("ruid", ID), ("euid", ID), ("suid", ID))),
+    Syscall("setresgid",         OTHER,   (("rgid", ID), ("egid", ID), ("sgid", ID))),
+    Syscall("setfsuid",          OTHER,   (_USER,)),
+    Syscall("setfsgid",          OTHER,   (_GROUP,)),
+    Syscall("setns",             OTHER,   (_FD, ("nstype", NAMESPACES))),
+    Syscall("unshare",           OTHER,   (("flags", NAMESPACES),)),
+    Syscall("process_vm_readv",  OTHER,   (("pid", PID),)),
+    Syscall("process_vm_writev", OTHER,   (("pid", PID),)),
+    Syscall("init_module",       OTHER,   (_SKIP, ("size", SIZE), ("parameters", STRING))),
+    Syscall("finit_module",      OTHER,   (_FD, ("parameters", STRING), ("flags", MODULE_FLAGS)), FILE_OF),
+    Syscall("delete_module",     OTHER,   (("name", STRING), ("flags", UNLOAD_FLAGS))),
+    Syscall("bpf",               OTHER,   (("command", BPF_COMMAND),)),
+    Syscall("memfd_create",      OTHER,   (("name", STRING), ("flags", MEMFD_FLAGS))),
+    Syscall("pivot_root",        OTHER,   (_PATH, ("put_old", OTHER_PATH))),
+    Syscall("chroot",            OTHER,   (_PATH,)),
+    Syscall("kill",              OTHER,   (("pid", PID), ("signal", SIGNAL))),
+    Syscall("capset",            OTHER),
+    Syscall("mount",             OTHER,   (("source", STRING), ("target", TOLD_PATH), ("filesystem", STRING),
+                                           ("mountflag", MOUNT_FLAGS), ("data", STRING))),
+    Syscall("umount2",           OTHER,   (("target", TOLD_PATH), ("flag", UMOUNT_FLAGS))),
+)
+
+_COMPAT_ROWS: Final = {
+    # 32-bit calls that are called otherwise, or that take something else: IDs of 16 bits, sizes of two words
+    "setuid":      Syscall("setuid",    OTHER, (("userid", ID16),)),
+    "setgid":      Syscall("setgid",    OTHER, (("userid", ID16),)),
+    "setreuid":    Syscall("setreuid",  OTHER, (("ruid", ID16), ("euid", ID16))),
+    "setregid":    Syscall("setregid",  OTHER, (("rgid", ID16), ("egid", ID16))),
+    "setresuid":   Syscall("setresuid", OTHER, (("ruid", ID16), ("euid", ID16), ("suid", ID16))),
+    "setresgid":   Syscall("setresgid", OTHER, (("rgid", ID16), ("egid", ID16), ("sgid", ID16))),
+    "setfsuid":    Syscall("setfsuid",  OTHER, (("userid", ID16),)),
+    "setfsgid":    Syscall("setfsgid",  OTHER, (("group", ID16),)),
+    "chown":       Syscall("chown",     FILE,  (_PATH, ("userid", ID16), ("group", ID16))),
+    "lchown":      Syscall("lchown",    FILE,  (_PATH, ("userid", ID16), ("group", ID16))),
+    "fchown":      Syscall("fchown",    FILE,  (_FD, ("userid", ID16), ("group", ID16)), FILE_OF),
+    "truncate":    Syscall("truncate",  FILE,  (_PATH, ("length", SIZE32))),
+    "truncate64":  Syscall("truncate",  FILE,  (_PATH, ("length", SIZE64))),
+    "ftruncate":   Syscall("ftruncate", FILE,  (_FD, ("length", SIZE32)), FILE_OF),
+    "ftruncate64": Syscall("ftruncate", FILE,  (_FD, ("length", SIZE64)), FILE_OF),
+    "umount":      Syscall("umount2",   OTHER, (("target", TOLD_PATH),)),
+}
+
+_URING_ROWS: Final = (
+    # what a request of io_uring holds otherwise: the flags themselves, and no descriptor of the socket
+    Syscall("openat2",           FILE,    (_DIR, _PATH, ("flags", OPEN_FLAGS)), OPENED),
+    Syscall("connect",           NETWORK, (_SKIP, ("address", ADDRESS)), PEER),
+    Syscall("accept4",           NETWORK, (_SKIP, _SKIP, _SKIP, ("flags", SOCKET_FLAGS))),
 )
 # fmt: on
 
-SYSCALLS: Final = {row.name: row for row in _ROWS}
-
-_ALIASES: Final = {
-    "umount": "umount2",
-    "truncate64": "truncate",
-    "ftruncate64": "ftruncate",
-    **{name + "32": name for name in SYSCALLS if name.startswith(("set", "chown", "lchown", "fchown"))},
+_BY_NAME: Final = {row.name: row for row in _ROWS}
+_WITH_32_BIT_IDS: Final = (
+    "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32",
+    "setfsuid32", "setfsgid32", "chown32", "lchown32", "fchown32",
+)  # fmt: skip
+_BY_COMPAT_NAME: Final = (
+    _BY_NAME | {name: _BY_NAME[name.removesuffix("32")] for name in _WITH_32_BIT_IDS} | _COMPAT_ROWS
+)
+_BY_SOCKETCALL: Final = _BY_NAME | {
+    "send": Syscall("sendto", NETWORK, (("fd", FD), ("buffer", BUFFER)), ObjectKind.QUERY)
 }
-"""How the 32-bit table calls what we report under one name."""
 
-_SOCKETCALL: Final = {
-    1: "socket", 2: "bind", 3: "connect", 4: "listen", 5: "accept", 9: "sendto", 11: "sendto", 16: "sendmsg",
-    18: "accept4", 20: "sendmmsg",
-}  # fmt: skip
-"""What socketcall(2) multiplexes, linux/net.h; 9 is send(2), which is sendto(2) without an address."""
+SLOTS: Final = (
+    {number: _BY_NAME[name] for name, number in SYSCALLS.items()}
+    | {number: _BY_NAME[name] for name, number in X32_SYSCALLS.items()}
+    | {
+        COMPAT_SLOT + number: _BY_COMPAT_NAME[name]
+        for name, number in COMPAT_SYSCALLS.items()
+        if name in _BY_COMPAT_NAME
+    }
+    | {
+        SOCKETCALL_SLOT + number: _BY_SOCKETCALL[name]
+        for name, number in SOCKETCALLS.items()
+        if name in _BY_SOCKETCALL
+    }
+)
+"""The row of each slot of the kernel's map, which is what a record has for its call."""
 
-_SEND: Final = 9
-
-
-def _slots() -> Iterator[tuple[int, Syscall]]:
-    for name, number in NATIVE.items():
-        if name in SYSCALLS:
-            yield number, SYSCALLS[name]
-    for name, number in COMPAT.items():
-        row = SYSCALLS.get(_ALIASES.get(name, name))
-        if row:
-            yield COMPAT_SLOT + number, row
-    for number, name in _SOCKETCALL.items():
-        row = SYSCALLS[name]
-        yield SOCKETCALL_SLOT + number, row._replace(arguments=row.arguments[:4]) if number == _SEND else row
-
-
-BY_SLOT: Final = dict(_slots())
-"""What the kernel's slot numbers stand for: native, 32-bit, and those of socketcall(2)."""
+URING_SLOTS: Final = SLOTS | {SYSCALLS[row.name]: row for row in _URING_ROWS}
+"""The same for requests of io_uring, which the kernel programs tell as the equivalent native call."""
 
 
 def kernel_rows() -> Iterator[tuple[int, bytes]]:
-    """Slot and row of each call, for the map `syscalls`."""
-    for slot, row in BY_SLOT.items():
-        yield slot, row.pack()
-    # the vector of socketcall(2) is read when the call begins; which call it is decides the rest
-    multiplexer = Syscall("socketcall", NETWORK, NONE, (("", NUMBER), ("", ADDRESS)))
-    yield COMPAT_SLOT + COMPAT["socketcall"], multiplexer.pack()
+    """What the kernel programs know of the catalogue: `struct syscall` by slot."""
+    for slot, row in SLOTS.items():
+        treatments = bytes(kind.treatment for _, kind in row.arguments).ljust(ARGUMENT_COUNT, b"\0")
+        yield slot, SYSCALL.pack(1, row.operation, row.object, row.is_copied_at_entry, treatments)
+    # no event by itself: the arguments of the call it stands for lie in user memory, so it is read at entry
+    yield (
+        COMPAT_SLOT + COMPAT_SYSCALLS["socketcall"],
+        SYSCALL.pack(1, NETWORK, ObjectKind.NONE, 1, bytes(ARGUMENT_COUNT)),
+    )
