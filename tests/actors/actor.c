@@ -518,7 +518,7 @@ static bool perform(const struct acting *acting)
 
 static bool can_be_played(const struct acting *acting)
 {
-	return way->number(find_call(acting->call)) > 0 || way == ways;
+	return way->number(find_call(acting->call)) > 0;
 }
 
 /* Sets the way, and finds the case. The name may be followed by numbers, for a flood. */

@@ -99,6 +99,8 @@ const struct call calls[] = {
 	{ROW(sendto), .compat = 369, .socketcall = 11, .io_uring = IORING_OP_SEND,
 	 .arguments = {{"fd", INT}, {"buffer", BYTES}, {"size", LONG}, {"flags", INT}, {"address", ADDRESS},
 		       {"address_size", INT}}},
+	{.name = "send", .socketcall = 9, /* a system call only there */
+	 .arguments = {{"fd", INT}, {"buffer", BYTES}, {"size", LONG}, {"flags", INT}}},
 	{ROW(sendmsg), .compat = 370, .socketcall = 16, .io_uring = IORING_OP_SENDMSG,
 	 .arguments = {{"fd", INT}, {"message", MESSAGE}, {"flags", INT}}},
 	{ROW(sendmmsg), .compat = 345, .socketcall = 20,

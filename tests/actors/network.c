@@ -520,6 +520,16 @@ CASE(sendto, dns_connected, 0)
 	far_end(fd);
 }
 
+CASE(send, dns, 0)
+{
+	struct query query = query_for("sent.hauberk.test", A);
+	int fd = connected(ipv4(DNS_PORT));
+
+	query_is("sent.hauberk.test", "A");
+	CALL(fd, query.bytes, query.size, MSG_NOSIGNAL);
+	far_end(fd);
+}
+
 CASE(sendto, dns_denied, EACCES)
 {
 	struct query query = query_for("denied.hauberk.test", A);

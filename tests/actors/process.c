@@ -154,11 +154,11 @@ CASE(execve, deleted, 0)
 	CALL(path, ARGV("true"), NO_ENVIRONMENT);
 }
 
-static void *execute_in_thread(void *unused)
+static void *execute_it(void *unused)
 {
 	path_is("true");
 	executable_is("true");
-	CALL(in_scratch("true"), ARGV("true", "from a thread"), NO_ENVIRONMENT);
+	CALL(in_scratch("true"), ARGV("true", "one"), NO_ENVIRONMENT);
 	return unused;
 }
 
@@ -168,8 +168,22 @@ CASE(execve, thread, 0)
 	pthread_t thread;
 
 	copy_image("true");
-	MUST(-pthread_create(&thread, NULL, execute_in_thread, NULL));
+	MUST(-pthread_create(&thread, NULL, execute_it, NULL));
 	pthread_join(thread, NULL);
+}
+
+/* As posix_spawn() does: until the exec the child runs in the memory of its parent, which waits. */
+CASE(execve, vforked, 0)
+{
+	pid_t pid;
+
+	copy_image("true");
+	pid = MUST(vfork());
+	if (!pid) {
+		execute_it(NULL);
+		_exit(1);
+	}
+	wait_for(pid);
 }
 
 /* One process, three images: the actor, "true", "again". The second exec is made by "true". */

@@ -15,15 +15,13 @@ static __thread struct io_uring_sqe *entry;
 
 static void must_have_operation(int operation)
 {
-	struct {
-		struct io_uring_probe probe;
-		struct io_uring_probe_op operations[256];
-	} probe = {};
+	struct io_uring_probe *probe = calloc(1, sizeof(*probe) + 256 * sizeof(*probe->ops));
 
-	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_PROBE, &probe, 256))
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_PROBE, probe, 256))
 		unsupported("io_uring: the kernel does not tell what it can do");
-	if (operation > probe.probe.last_op || !(probe.operations[operation].flags & IO_URING_OP_SUPPORTED))
+	if (operation > probe->last_op || !(probe->ops[operation].flags & IO_URING_OP_SUPPORTED))
 		unsupported("io_uring: the kernel has no operation %d", operation);
+	free(probe);
 }
 
 static void *map_ring(size_t size, off_t offset)
