@@ -78,6 +78,7 @@ class _Frame(msgspec.Struct, frozen=True):
     where: bytes
 
 
+_DEL: Final = 0x7F
 _FRAMES_KEPT: Final = 4096
 _frames: dict[int, _Frame] = {}
 """The last frame by host PID. Without them, an event takes twice as long."""
@@ -98,7 +99,7 @@ def encode(event: Event) -> bytes:
             result_text(event.error) if event.error else PASSED,
         )
     )
-    if not what.isascii() or b"\x7f" in what:
+    if not what.isascii() or _DEL in what:
         what = _printable(what)
     return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), frame.who, what[1:-1], frame.where))
 
