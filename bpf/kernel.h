@@ -242,6 +242,7 @@ struct io_uring_cqe {
 struct io_ring_ctx;
 
 struct io_kiocb {
+	struct file *file;
 	__u8 opcode;
 };
 

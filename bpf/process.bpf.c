@@ -53,9 +53,9 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (pending) {
 		__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
 		draft->record.syscall = pending->slot;
+		/* the caller's: the new image may be of the other kind */
+		draft->record.flags |= pending->flags & RECORD_COMPAT;
 	}
-	if (is_compat(task))
-		draft->record.flags |= RECORD_COMPAT;
 	if (bprm->interp != bprm->filename)
 		draft->record.flags |= RECORD_SCRIPT;
 

@@ -9,7 +9,7 @@
 #include "lib/arguments.bpf.h"
 #include <asm/unistd_64.h>
 
-#define URING_ITEMS (2 * (ITEM_MAX + sizeof(struct item)))
+#define URING_ITEMS (3 * (ITEM_MAX + sizeof(struct item)))
 
 /* include/uapi/linux/io_uring.h */
 enum uring_opcode {
@@ -23,6 +23,7 @@ enum uring_opcode {
 	URING_SYMLINKAT = 38,
 	URING_LINKAT = 39,
 	URING_SOCKET = 45,
+	URING_FTRUNCATE = 55,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -81,6 +82,10 @@ struct io_accept {
 	int flags;
 };
 
+struct io_ftrunc {
+	__u64 len;
+};
+
 #pragma clang attribute pop
 
 /* A request on its way; laid out like the beginning of a draft. */
@@ -127,6 +132,7 @@ static __always_inline int submit(struct io_kiocb *request)
 	case URING_SYMLINKAT:
 	case URING_LINKAT:
 	case URING_SOCKET:
+	case URING_FTRUNCATE:
 		break;
 	default:
 		return 0;
@@ -201,6 +207,13 @@ static __always_inline int submit(struct io_kiocb *request)
 			size = ADDRESS_SIZE;
 		if (item && !bpf_probe_read_user(item + 1, size, BPF_CORE_READ(connect, addr)))
 			item_end(draft, item, ITEM_ADDRESS, 1, size);
+	} else if (opcode == URING_FTRUNCATE) {
+		struct io_ftrunc *truncate = (void *)request;
+
+		draft->record.syscall = __NR_ftruncate;
+		arguments[0] = (__u64)-1;
+		if (bpf_core_type_exists(struct io_ftrunc))
+			arguments[1] = BPF_CORE_READ(truncate, len);
 	} else {
 		struct io_accept *accept = (void *)request;
 
@@ -208,22 +221,25 @@ static __always_inline int submit(struct io_kiocb *request)
 		arguments[0] = (__u64)-1;
 		arguments[3] = BPF_CORE_READ(accept, flags);
 	}
-	if (draft->record.size > URING_ITEMS)
+	if (draft->record.size > URING_ITEMS) { /* no item may be cut in two */
+		draft->record.size = 0;
 		draft->record.flags |= RECORD_CUT;
+	}
 	bpf_map_update_elem(&requests, &key, draft, BPF_ANY);
 	return 0;
 }
 
-static __always_inline int complete(void *pointer, long result)
+static __always_inline int complete(struct io_kiocb *done, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct counters *counters;
 	struct selection *selection = selected();
-	__u64 key = (__u64)pointer;
+	__u64 key = (__u64)done;
 	struct syscall *syscall;
 	struct request *request;
 	struct draft *draft;
 	struct file *file = NULL;
+	struct sock *sk = NULL;
 	__u32 zero = 0, slot, size;
 	int reason;
 
@@ -255,8 +271,16 @@ static __always_inline int complete(void *pointer, long result)
 	draft->record.size = size;
 	if (syscall->object == OBJECT_OPENED)
 		file = file_of(task, result >= 0 ? result : -1);
+	else if (syscall->object == OBJECT_FILE)
+		file = BPF_CORE_READ(done, file);
+	else if (syscall->object == OBJECT_PEER && result >= 0)
+		sk = sock_behind(BPF_CORE_READ(done, file));
+	else if (syscall->object == OBJECT_ACCEPTED && result >= 0)
+		sk = sock_of(task, result);
 	if (file)
 		add_path(&file->f_path, ITEM_OBJECT, 0);
+	if (sk)
+		add_socket((__u64)sk, 0, true);
 	draft_send(draft, counters);
 done:
 	bpf_map_delete_elem(&requests, &key);
@@ -277,13 +301,13 @@ int BPF_PROG(uring_sqe, struct io_kiocb *request)
 
 /* The result came in a number of its own before it came in the entry of the ring. */
 SEC("tp_btf/io_uring_complete")
-int BPF_PROG(uring_done, void *context, void *request, struct io_uring_cqe *entry)
+int BPF_PROG(uring_done, void *context, struct io_kiocb *request, struct io_uring_cqe *entry)
 {
 	return complete(request, BPF_CORE_READ(entry, res));
 }
 
 SEC("tp_btf/io_uring_complete")
-int BPF_PROG(uring_done_flat, void *context, void *request, __u64 user_data, int result)
+int BPF_PROG(uring_done_flat, void *context, struct io_kiocb *request, __u64 user_data, int result)
 {
 	return complete(request, result);
 }

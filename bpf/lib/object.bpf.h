@@ -22,15 +22,19 @@ static __always_inline struct file *file_of(struct task_struct *task, int fd)
 	return file;
 }
 
-static __always_inline struct sock *sock_of(struct task_struct *task, int fd)
+static __always_inline struct sock *sock_behind(struct file *file)
 {
-	struct file *file = file_of(task, fd);
 	struct socket *socket;
 
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline struct sock *sock_of(struct task_struct *task, int fd)
+{
+	return sock_behind(file_of(task, fd));
 }
 
 /* struct sockaddr_in and sockaddr_in6 begin alike. */

@@ -205,7 +205,8 @@ _URING_ROWS: Final = (
     # what a request of io_uring holds otherwise: the flags themselves, and no descriptor of the socket
     Syscall("openat2",           FILE,    (_DIR, _PATH, ("flags", OPEN_FLAGS)), OPENED),
     Syscall("connect",           NETWORK, (_SKIP, ("address", ADDRESS)), PEER),
-    Syscall("accept4",           NETWORK, (_SKIP, _SKIP, _SKIP, ("flags", SOCKET_FLAGS))),
+    Syscall("accept4",           NETWORK, (_SKIP, _SKIP, _SKIP, ("flags", SOCKET_FLAGS)), ACCEPTED),
+    Syscall("ftruncate",         FILE,    (_SKIP, ("length", SIZE)), FILE_OF),
 )
 # fmt: on
 

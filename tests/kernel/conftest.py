@@ -1,0 +1,108 @@
+"""The live sensor, and the actors it watches."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hauberk.config import Selection
+from hauberk.errors import HauberkError
+from hauberk.metrics import Ledger
+from hauberk.model.event import Event, Node
+from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.sensor.loader import Kernel
+from hauberk.sensor.probe import cgroup_placement
+from hauberk.sensor.procfs import Procfs
+from tests.kernel.actors import Act, Actors
+
+RING_BYTES = 64 << 20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the running kernel."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.tier("kernel"))
+
+
+class Watch:
+    """The programs attached to the running kernel, and the real pipeline behind them."""
+
+    def __init__(self, selection: Selection) -> None:
+        placement = cgroup_placement()
+        self.kernel = Kernel(placement, RING_BYTES)
+        self.ring = self.kernel.load(selection)
+        procfs = Procfs(Path(placement.mount))
+        self.ledger = Ledger()
+        self.boot_time_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.pipeline = Pipeline(
+            Surroundings(
+                node=Node("test"),
+                boot_time_ns=self.boot_time_ns,
+                host_pid_ns=procfs.host_pid_ns,
+                users={0: "root"},
+                look_up_process=procfs.process,
+                leave_out_group=self.kernel.leave_out_group,
+                leave_out_image=self.kernel.leave_out_image,
+            ),
+            selection,
+            self.ledger,
+        )
+        for batch in (*procfs.cgroups(), *procfs.processes()):
+            self.pipeline.events(batch)
+        self._seen: list[Event] = []
+
+    @property
+    def names_objects(self) -> bool:
+        """Whether the kernel's own paths are known for calls that leave no object behind."""
+        return "named" not in self.kernel.missing
+
+    def read(self) -> list[Event]:
+        """All events since the last call."""
+        found: list[Event] = []
+        while batch := self.ring.read():
+            found += self.pipeline.events(batch)
+        return found
+
+    def events_of(self, act: Act, events: list[Event]) -> list[Event]:
+        """Those of an act: of its process, and while the call was being made."""
+        return [
+            event
+            for event in events
+            if event.host_pid == act.host_pid and act.spans(event.time_ns - self.boot_time_ns)
+        ]
+
+    def close(self) -> None:
+        self.kernel.detach()
+        self.read()
+        self.ledger.kernel = self.kernel.counts()
+        self.ring.close()
+        self.kernel.close()
+
+
+@pytest.fixture(scope="session")
+def watch() -> Iterator[Watch]:
+    """Sees everything; at the end of all tests its ledger must add up."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    try:
+        watching = Watch(Selection(lifecycle=True))
+    except HauberkError as error:
+        pytest.skip(str(error))
+    yield watching
+    watching.close()
+    assert watching.ledger.differences() == {}
+
+
+@pytest.fixture(scope="session")
+def actors(watch: Watch) -> Iterator[Actors]:
+    """A running actor, started after the sensor."""
+    tmpfs = "/dev/shm" if Path("/dev/shm").is_mount() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="hauberk-", dir=tmpfs) as directory,
+        Actors(Path(directory)) as running,
+    ):
+        yield running
