@@ -80,6 +80,11 @@ def x32_calls(names: set[str]) -> dict[str, int]:
     return {name: int(value) for name, value in sorted(found) if name in names and int(value) >= 512}
 
 
+def hexadecimal(value: int) -> str:
+    """As the formatter would have it."""
+    return f"0x{value:X}"
+
+
 def is_bit(value: int) -> bool:
     return value.bit_count() == 1
 
@@ -111,7 +116,7 @@ def main() -> None:
         "",
         "from typing import Final",
         "",
-        *[f"{name}: Final = {files[name]:#x}" for name in ("O_LARGEFILE", *AT_FLAGS)],
+        *[f"{name}: Final = {hexadecimal(files[name])}" for name in ("O_LARGEFILE", *AT_FLAGS)],
         *render("SYSCALLS", calls(MACHINE / "asm/unistd_64.h", names)),
         *render("COMPAT_SYSCALLS", calls(MACHINE / "asm/unistd_32.h", names)),
         *render("X32_SYSCALLS", x32_calls(names)),
@@ -130,7 +135,7 @@ def main() -> None:
                 defines(INCLUDE / "linux/sched.h"),
                 lambda name, value: re.match(r"CLONE_(?!ARGS_)", name) and is_bit(value) and value < 1 << 32,
             ),
-            hex,
+            hexadecimal,
         ),
         *render(
             "MOUNT_FLAGS",
@@ -138,17 +143,17 @@ def main() -> None:
                 defines(INCLUDE / "linux/mount.h"),
                 lambda name, value: re.match(r"MS_(?!VERBOSE)", name) and is_bit(value),
             ),
-            hex,
+            hexadecimal,
         ),
         *render(
             "RENAME_FLAGS",
             by_value(defines(INCLUDE / "linux/fs.h"), lambda name, _: name.startswith("RENAME_")),
-            hex,
+            hexadecimal,
         ),
         *render(
             "MODULE_FLAGS",
             by_value(defines(INCLUDE / "linux/module.h"), lambda name, _: name.startswith("MODULE_INIT_")),
-            hex,
+            hexadecimal,
         ),
         *render(
             "PTRACE_REQUESTS",
@@ -157,7 +162,7 @@ def main() -> None:
                 lambda name, _: name.startswith("PTRACE_") and not NO_PTRACE_REQUEST.match(name),
             )
             | NEWER_PTRACE,
-            hex,
+            hexadecimal,
         ),
         *render("BPF_COMMANDS", enumeration(INCLUDE / "linux/bpf.h", "bpf_cmd") | NEWER_BPF),
     ]
