@@ -4,7 +4,7 @@ To tell of one more hook, write a function that says how its records read, and a
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -157,15 +157,7 @@ _FORMS: Final = {
 }
 
 
-def _syscall(record: Record, _process: Process, executable_of: ExecutableOf) -> _Parts:
-    return _call(record, "syscall", executable_of)
-
-
-def _io_uring(record: Record, _process: Process, executable_of: ExecutableOf) -> _Parts:
-    return _call(record, "io_uring", executable_of)
-
-
-def _call(record: Record, source: str, executable_of: ExecutableOf) -> _Parts:
+def _call(source: str, record: Record, _process: Process, executable_of: ExecutableOf) -> _Parts:
     form = _FORMS[source].get(record.syscall)
     if form is None:  # damaged
         return Operation.SYSCALL, None, f"{source}={record.syscall}", {source: str(record.syscall)}
@@ -238,7 +230,7 @@ def _path(form: _Form, record: Record, index: int, object_index: int) -> tuple[s
         argument = form.directory_of.get(index)
         if argument is None or record.arguments[argument] & 0xFFFFFFFF == _AT_FDCWD:
             directory = cwd
-    return decode_text(absolute(written, directory)), True
+    return absolute(decode_text(written), decode_text(directory) if directory else None), True
 
 
 # Processes
@@ -249,16 +241,18 @@ def command_line(record: Record) -> str:
 
     The name is the one that the caller used: that of a script, not of its interpreter.
     """
-    return _join([_command(record), *_command_arguments(record)])
+    return " ".join([_command(record), *map(decode_text, _command_arguments(record))])
 
 
-def _command(record: Record) -> bytes:
-    executable = record.find(ItemKind.EXECUTABLE) or b""
+def _command(record: Record) -> str:
+    executable = decode_text(record.find(ItemKind.EXECUTABLE) or b"")
     if record.hook == Hook.EXEC:
         name = record.find(ItemKind.FILENAME)
-        return absolute(name, record.find(ItemKind.CWD)) if name else executable
+        return (
+            absolute(decode_text(name), decode_text(record.find(ItemKind.CWD) or b"")) if name else executable
+        )
     name = (record.find(ItemKind.ARGV) or b"").partition(b"\0")[0]
-    return name if name.startswith(b"/") else executable
+    return decode_text(name) if name.startswith(b"/") else executable
 
 
 def _command_arguments(record: Record) -> list[bytes]:
@@ -331,10 +325,10 @@ def _dns(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Pa
 
 
 _HOOKS: Final[dict[int, Callable[[Record, Process, ExecutableOf], _Parts]]] = {
-    Hook.SYSCALL: _syscall,
+    Hook.SYSCALL: partial(_call, "syscall"),
     Hook.EXEC: _exec,
     Hook.FORK: _fork,
     Hook.EXIT: _exit,
     Hook.DNS: _dns,
-    Hook.IO_URING: _io_uring,
+    Hook.IO_URING: partial(_call, "io_uring"),
 }

@@ -54,11 +54,12 @@ def decode_batch(batch: bytes) -> Decoded:
             return Decoded(records, unknown + 1)
         at += _FRAME_SIZE + (length + 7 & ~7)
         items: list[Item] = []
-        while item_at + _ITEM_SIZE <= stop:
+        last_item_at = stop - _ITEM_SIZE
+        while item_at <= last_item_at:
             kind, index, size = unpack_item(batch, item_at)
-            item_at += _ITEM_SIZE
-            items.append((kind, index, batch[item_at : item_at + size]))
-            item_at += size
+            content_at = item_at + _ITEM_SIZE
+            item_at = content_at + size
+            items.append((kind, index, batch[content_at:item_at]))
         if item_at != stop or not 0 < hook < _HOOKS_END:
             unknown += 1
             continue

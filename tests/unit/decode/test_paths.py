@@ -12,27 +12,27 @@ from hauberk.decode.paths import absolute
 @pytest.mark.parametrize(
     ("path", "directory", "expected"),
     [
-        (b"/etc/passwd", b"/tmp", b"/etc/passwd"),
-        (b"notes", b"/home/ada", b"/home/ada/notes"),
-        (b"notes", b"/", b"/notes"),
-        (b"../x/./y//z/", b"/home/ada", b"/home/x/y/z"),
-        (b"/../../etc", None, b"/etc"),
-        (b"//etc", None, b"/etc"),
-        (b".", b"/home/ada", b"/home/ada"),
-        (b"/", b"/home/ada", b"/"),
-        (b"/.hidden/..name", None, b"/.hidden/..name"),
-        (b"notes", None, b"notes"),
-        (b"../notes/", None, b"../notes"),
+        ("/etc/passwd", "/tmp", "/etc/passwd"),
+        ("notes", "/home/ada", "/home/ada/notes"),
+        ("notes", "/", "/notes"),
+        ("../x/./y//z/", "/home/ada", "/home/x/y/z"),
+        ("/../../etc", None, "/etc"),
+        ("//etc", None, "/etc"),
+        (".", "/home/ada", "/home/ada"),
+        ("/", "/home/ada", "/"),
+        ("/.hidden/..name", None, "/.hidden/..name"),
+        ("notes", None, "notes"),
+        ("../notes/", None, "../notes"),
     ],
 )
-def test_absolute(path: bytes, directory: bytes | None, expected: bytes) -> None:
+def test_absolute(path: str, directory: str | None, expected: str) -> None:
     """A path is joined to its directory and loses the names that lead nowhere."""
     assert expected == absolute(path, directory)
 
 
-@given(st.lists(st.sampled_from([b"a", b"b.c", b".", b"..", b"", b".d"])).map(b"/".join))
-def test_as_the_standard_library(path: bytes) -> None:
+@given(st.lists(st.sampled_from(["a", "b.c", ".", "..", "", ".d"])).map("/".join))
+def test_as_the_standard_library(path: str) -> None:
     """The same as `normpath`, but for two slashes at the beginning."""
-    expected = posixpath.normpath(posixpath.join(b"/base", path))
+    expected = posixpath.normpath(posixpath.join("/base", path))
 
-    assert expected.replace(b"//", b"/") == absolute(path, b"/base")
+    assert expected.replace("//", "/") == absolute(path, "/base")
