@@ -36,8 +36,8 @@ class Description(msgspec.Struct, frozen=True, gc=False):
 
 _Parts: TypeAlias = tuple[Operation, str | None, str, dict[str, str]]
 
-_TEXTS_KEPT: Final = 4096
-"""How many different texts of one call are kept."""
+_TEXTS_KEPT: Final = 8192
+"""How many different texts of calls are kept: some 6 MB of them."""
 
 _AT_FDCWD: Final = 0xFFFFFF9C
 
@@ -118,37 +118,40 @@ class _Form:
         self.directory_of = {
             i + 1: i for i, (_, kind) in enumerate(row.arguments) if kind.treatment == ArgumentKind.DIRFD
         }
-        self._numbers = tuple(
+        self.numbers = tuple(
             i + word for i, _, kind in self.told if kind.render for word in range(kind.words)
         )
-        self.pick: Callable[[Arguments], Any] = itemgetter(*self._numbers) if self._numbers else lambda _: ()
-        """Takes from the arguments what `numbers` needs."""
+        """The arguments that are told as numbers."""
 
-        self.numbers = lru_cache(maxsize=_TEXTS_KEPT)(self._render_numbers)
-
-    def _render_numbers(self, picked: Any) -> _Numbers:
-        registers = [0] * ARGUMENT_COUNT
-        for i, value in zip(self._numbers, picked if len(self._numbers) != 1 else (picked,), strict=True):
-            registers[i] = value
-        arguments = tuple(registers)
-        data: list[str] = []
-        resource: list[str] = []
-        details = {self.source: self.row.name}
-        for i, label, kind in self.told:
-            if kind.render is None:
-                continue
-            details[label] = kind.render(arguments, i)
-            (resource if kind.place is Place.RESOURCE else data).append(f"{label}={details[label]}")
-            if kind.names:
-                key, render = kind.names
-                names = render(arguments, i)
-                details |= {key: names} if names else {}
-        return _Numbers(" ".join([self.head, *data]), details, " ".join(resource) or None)
+        self.pick: Callable[[Arguments], Any] = itemgetter(*self.numbers) if self.numbers else lambda _: ()
+        """Takes them from all arguments: a tuple, but where there is one only that one."""
 
     @property
     def head(self) -> str:
         """How Data begins."""
         return f"{self.source}={'SYS_' if self.source == 'syscall' else ''}{self.row.name.upper()}"
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _render_numbers(form: _Form, picked: Any) -> _Numbers:
+    registers = [0] * ARGUMENT_COUNT
+    for i, value in zip(form.numbers, (picked,) if len(form.numbers) == 1 else picked, strict=True):
+        registers[i] = value
+    arguments = tuple(registers)
+    data = [form.head]
+    resource: list[str] = []
+    details = {form.source: form.row.name}
+    for i, label, kind in form.told:
+        if kind.render is None:
+            continue
+        details[label] = kind.render(arguments, i)
+        (resource if kind.place is Place.RESOURCE else data).append(f"{label}={details[label]}")
+        if kind.names:
+            key, render = kind.names
+            names = render(arguments, i)
+            if names:
+                details[key] = names
+    return _Numbers(" ".join(data), details, " ".join(resource) or None)
 
 
 _FORMS: Final = {
@@ -161,7 +164,7 @@ def _call(source: str, record: Record, _process: Process, executable_of: Executa
     form = _FORMS[source].get(record.syscall)
     if form is None:  # damaged
         return Operation.SYSCALL, None, f"{source}={record.syscall}", {source: str(record.syscall)}
-    numbers = form.numbers(form.pick(record.arguments))
+    numbers = _render_numbers(form, form.pick(record.arguments))
     resource, data, details = numbers.resource, numbers.data, numbers.details
     if form.has_strings:
         data, details = _tell_strings(form, details, record)
@@ -282,7 +285,7 @@ def _exec(record: Record, process: Process, _executable_of: ExecutableOf) -> _Pa
     form = forms.get(record.syscall)
     if form is None or form.row.object != ObjectKind.IMAGE:  # its beginning was not seen
         form = forms[SYSCALLS["execve"]]
-    numbers = form.numbers(form.pick(record.arguments))
+    numbers = _render_numbers(form, form.pick(record.arguments))
     arguments = _command_arguments(record)
     argv = _join(arguments) if arguments else process.command_line
     return Operation.PROCESS, process.command_line, numbers.data, numbers.details | {"argv": argv}
