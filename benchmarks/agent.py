@@ -61,7 +61,9 @@ def run() -> None:
         for turn in range(STARTS):
             with agent(Path(directory) / f"start{turn}") as (_, seconds):
                 starts.append(seconds)
-        print(f"start to first event: {describe(starts, 's', 2)}, budget 2: ratio {sorted(starts)[STARTS // 2] / 2:.2f}")
+        print(
+            f"start to first event: {describe(starts, 's', 2)}, budget 2: ratio {sorted(starts)[STARTS // 2] / 2:.2f}"
+        )
         for kind, per_second in (("exec", 100), ("open", 10_000)):
             with agent(Path(directory) / kind) as (pid, _):
                 time.sleep(1)
@@ -73,7 +75,10 @@ def run() -> None:
 
 def run_memory(execs: int = 1_000_000) -> None:
     """Print memory before and after very many execs."""
-    with TemporaryDirectory() as directory, agent(Path(directory) / "events", "--rotate-bytes", "67108864", "--rotate-keep", "1") as (pid, _):
+    with (
+        TemporaryDirectory() as directory,
+        agent(Path(directory) / "events", "--rotate-bytes", "67108864", "--rotate-keep", "1") as (pid, _),
+    ):
         steps = 10
         print(f"memory at start: {memory_mib(pid):.1f} MiB")
         for step in range(steps):

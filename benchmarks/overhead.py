@@ -1,9 +1,8 @@
 """What the programs cost the machine: the same load with and without them, in turns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
-from collections.abc import Iterator
 
 from benchmarks.measure import describe, interleave, run_load
 from hauberk.config import Selection

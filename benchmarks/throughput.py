@@ -53,7 +53,9 @@ def run() -> None:
                 count += len(events)
             rates.append(count / (time.perf_counter_ns() - begin) * 1e9)
             sink.close()
-            sample = [msgspec.to_builtins(msgspec.json.decode(kubearmor.encode(event))) for event in events[:5000]]
+            sample = [
+                msgspec.to_builtins(msgspec.json.decode(kubearmor.encode(event))) for event in events[:5000]
+            ]
             begin = time.perf_counter_ns()
             for line in sample:
                 json.dumps(line).encode()
@@ -68,5 +70,7 @@ def run() -> None:
     kernel.close()
     print(f"ring to JSON line in a file, one core: {describe(rates, 'events/s')}, lost {lost:,}")
     print(f"  budget 200,000: ratio {median(rates) / 200_000:.2f}")
-    print(f"  json.dumps alone of the same lines: {describe(baselines, '/s')}, ratio {median(rates) / median(baselines):.2f}")
+    print(
+        f"  json.dumps alone of the same lines: {describe(baselines, '/s')}, ratio {median(rates) / median(baselines):.2f}"
+    )
     print(f"  ledger: {ledger.differences() or 'adds up'}")

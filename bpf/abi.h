@@ -77,7 +77,7 @@ enum item_kind {
 
 struct item {
 	__u8 kind;  /* enum item_kind */
-	__u8 index; /* of the argument */
+	__u8 which; /* index of the argument it belongs to */
 	__u16 size; /* bytes that follow */
 };
 

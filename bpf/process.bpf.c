@@ -46,8 +46,8 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct draft *draft;
 	int reason;
 
-	draft = draft_begin(HOOK_EXEC, task, selection);
-	if (!draft || !counters || !mm)
+	draft = draft_begin(HOOK_EXEC);
+	if (!draft || !counters || !selection || !mm)
 		return 0;
 	pending = bpf_task_storage_get(&pendings, task, NULL, 0);
 	if (pending) {
@@ -88,8 +88,8 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 
 	if (child->tgid == parent->tgid) /* a thread */
 		return 0;
-	draft = draft_begin(HOOK_FORK, child, selection);
-	if (!draft || !counters)
+	draft = draft_of(child, HOOK_FORK);
+	if (!draft || !counters || !selection)
 		return 0;
 	draft->record.arguments[0] = parent->tgid;
 	if (!selection->lifecycle) {
@@ -117,8 +117,8 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 	if (task->signal->live.counter) /* other threads go on */
 		return 0;
-	draft = draft_begin(HOOK_EXIT, task, selection);
-	if (!draft || !counters)
+	draft = draft_begin(HOOK_EXIT);
+	if (!draft || !counters || !selection)
 		return 0;
 	draft->record.result = task->signal->group_exit_code ? task->signal->group_exit_code : task->exit_code;
 	if (!selection->lifecycle) {

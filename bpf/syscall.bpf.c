@@ -111,6 +111,72 @@ static __always_inline void add_how(struct draft *draft, __u64 how)
 		item_end(draft, item, ITEM_ARGUMENT, 2, OPEN_HOW_SIZE);
 }
 
+/* Adds to the draft, whose call and result are known, what the call was about, and sends it. */
+__noinline int tell_call(__u32 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct pending *pending = bpf_task_storage_get(&pendings, task, NULL, 0);
+	struct selection *selection = selected();
+	struct draft *draft = draft_here();
+	struct counters *counters;
+	struct file *file = NULL;
+	struct sock *sk = NULL;
+	__s64 result;
+
+	if (!syscall || !selection || !draft)
+		return 0;
+	counters = counters_of(syscall->operation);
+	if (!counters)
+		return 0;
+	result = draft->record.result;
+	if (syscall->object == OBJECT_OPENED && result >= 0)
+		file = file_of(task, result);
+	else if (syscall->object == OBJECT_FILE)
+		file = file_of(task, draft->record.arguments[0]);
+	else if (syscall->object == OBJECT_ACCEPTED && result >= 0)
+		sk = sock_of(task, result);
+	else if ((syscall->object == OBJECT_PEER || syscall->object == OBJECT_LOCAL) && result >= 0)
+		sk = sock_of(task, draft->record.arguments[0]);
+	if (file) {
+		__u32 start = build_path((__u64)&file->f_path);
+
+		if (selection->prefix_size && !path_wanted(selection, &draft->path, start)) {
+			counters->filtered[FILTER_PATH]++;
+			return 0;
+		}
+		add_built_path(start, ITEM_OBJECT, 0);
+		if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
+			draft->record.flags |= RECORD_DELETED;
+	}
+	add_place(task);
+	if (syscall->arguments[2] == ARGUMENT_HOW)
+		add_how(draft, draft->record.arguments[2]);
+	if (sk) {
+		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
+	} else if (pending && !must_copy_again(pending)) {
+		add_raw(draft, pending->items, pending->size);
+		draft->record.flags |= pending->flags;
+	} else if (!file) {
+		if (syscall->at_entry)
+			draft->record.flags |= RECORD_LATE;
+		add_arguments(slot);
+	}
+	add_named(slot);
+	draft_send(draft, counters);
+	return 0;
+}
+
+/* The arguments as they were when the call began, if they were kept. */
+static __always_inline void take_arguments(__u64 *arguments, const struct pending *pending,
+					   struct pt_regs *regs, struct task_struct *task)
+{
+	if (pending)
+		__builtin_memcpy(arguments, pending->arguments, sizeof(pending->arguments));
+	else
+		load_arguments(arguments, regs, task);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -119,8 +185,6 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	struct selection *selection;
 	struct counters *counters;
 	struct syscall *syscall;
-	struct file *file = NULL;
-	struct sock *sk = NULL;
 	struct draft *draft;
 	__u32 slot = slot_of(task, regs->orig_ax);
 	int reason;
@@ -128,26 +192,24 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->known)
 		return 0;
-	if (syscall->at_entry) {
+	if (syscall->at_entry)
 		pending = bpf_task_storage_get(&pendings, task, NULL, 0);
-		if (pending && slot == COMPAT_SLOT + I386_SOCKETCALL) {
-			slot = pending->slot;
-			syscall = bpf_map_lookup_elem(&syscalls, &slot);
-			if (!syscall || !syscall->known)
-				return 0;
-		}
+	if (slot == COMPAT_SLOT + I386_SOCKETCALL) { /* what it stands for was read when it began */
+		if (!pending)
+			return 0;
+		slot = pending->slot;
+		syscall = bpf_map_lookup_elem(&syscalls, &slot);
+		if (!syscall || !syscall->known)
+			goto done;
 	}
 	if (syscall->object == OBJECT_IMAGE && result >= 0)
 		goto done;
 	if (syscall->object == OBJECT_QUERY) {
 		draft = draft_here();
-		if (!draft)
-			goto done;
-		if (pending)
-			__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
-		else
-			load_arguments(draft->record.arguments, regs, task);
-		query_tell(slot, result);
+		if (draft) {
+			take_arguments(draft->call, pending, regs, task);
+			query_tell(slot, result);
+		}
 		goto done;
 	}
 	selection = selected();
@@ -160,65 +222,15 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		counters->filtered[reason]++;
 		goto done;
 	}
-	draft = draft_begin(HOOK_SYSCALL, task, selection);
+	draft = draft_begin(HOOK_SYSCALL);
 	if (!draft)
 		goto done;
 	draft->record.syscall = slot;
 	draft->record.result = result;
 	if (is_compat(task))
 		draft->record.flags |= RECORD_COMPAT;
-	if (pending)
-		__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
-	else
-		load_arguments(draft->record.arguments, regs, task);
-
-	switch (syscall->object) {
-	case OBJECT_OPENED:
-		file = file_of(task, result >= 0 ? result : -1);
-		break;
-	case OBJECT_FILE:
-		file = file_of(task, draft->record.arguments[0]);
-		break;
-	case OBJECT_PEER:
-		sk = sock_of(task, result >= 0 ? draft->record.arguments[0] : -1);
-		break;
-	case OBJECT_LOCAL:
-		sk = sock_of(task, result >= 0 ? draft->record.arguments[0] : -1);
-		break;
-	case OBJECT_ACCEPTED:
-		sk = sock_of(task, result >= 0 ? result : -1);
-		break;
-	}
-	if (file) {
-		__u32 start = build_path((__u64)&file->f_path);
-
-		if (selection->prefix_size && !path_wanted(selection, &draft->path, start)) {
-			counters->filtered[FILTER_PATH]++;
-			goto done;
-		}
-		add_built_path(start, ITEM_OBJECT, 0);
-		if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
-			draft->record.flags |= RECORD_DELETED;
-	}
-	add_place(task);
-	if (syscall->arguments[2] == ARGUMENT_HOW)
-		add_how(draft, draft->record.arguments[2]);
-	if (sk) {
-		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
-	} else if (pending && !must_copy_again(pending)) {
-		__u32 size = pending->size;
-
-		if (size <= sizeof(pending->items)) {
-			add_raw(draft, pending->items, size);
-			draft->record.flags |= pending->flags;
-		}
-	} else if (!file) {
-		if (syscall->at_entry)
-			draft->record.flags |= RECORD_LATE;
-		add_arguments(slot);
-	}
-	add_named(slot);
-	draft_send(draft, counters);
+	take_arguments(draft->record.arguments, pending, regs, task);
+	tell_call(slot);
 done:
 	if (pending)
 		bpf_task_storage_delete(&pendings, task);

@@ -116,7 +116,6 @@ static __always_inline void add_name(struct draft *draft, struct task_struct *ta
 static __always_inline int submit(struct io_kiocb *request)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct selection *selection = selected();
 	__u8 opcode = BPF_CORE_READ(request, opcode);
 	__u64 key = (__u64)request, *arguments;
 	struct draft *draft;
@@ -137,7 +136,7 @@ static __always_inline int submit(struct io_kiocb *request)
 	default:
 		return 0;
 	}
-	draft = draft_begin(HOOK_IO_URING, task, selection);
+	draft = draft_begin(HOOK_IO_URING);
 	if (!draft)
 		return 0;
 	add_place(task);

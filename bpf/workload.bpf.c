@@ -15,7 +15,7 @@ static __always_inline int tell(struct cgroup *cgroup, const char *path, __u16 f
 
 	if (!selection || cgroup->root->hierarchy_id != selection->cgroup_hierarchy)
 		return 0;
-	draft = draft_begin(HOOK_CGROUP, bpf_get_current_task_btf(), selection);
+	draft = draft_begin(HOOK_CGROUP);
 	if (!draft || !counters)
 		return 0;
 	draft->record.flags = flags;

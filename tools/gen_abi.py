@@ -14,11 +14,29 @@ from typing import NamedTuple
 
 BIT_SETS = {"record_flag"}
 LOOSE_CONSTANTS = {"limit"}
-FORMATS = {(1, False): "B", (1, True): "b", (2, False): "H", (4, False): "I", (8, False): "Q", (8, True): "q", (4, True): "i"}
+FORMATS = {
+    (1, False): "B",
+    (1, True): "b",
+    (2, False): "H",
+    (4, False): "I",
+    (8, False): "Q",
+    (8, True): "q",
+    (4, True): "i",
+}
 
 # BTF kinds, include/uapi/linux/btf.h
 INT, POINTER, ARRAY, STRUCT, UNION, ENUM = 1, 2, 3, 4, 5, 6
-TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC_PROTO, VAR, DATASEC, DECL_TAG, ENUM64 = 8, 9, 10, 11, 13, 14, 15, 17, 19
+TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC_PROTO, VAR, DATASEC, DECL_TAG, ENUM64 = (
+    8,
+    9,
+    10,
+    11,
+    13,
+    14,
+    15,
+    17,
+    19,
+)
 
 
 class Type(NamedTuple):
@@ -80,7 +98,9 @@ def read_types(btf: bytes) -> list[Type]:
                 members.append((text(member), value, 0))
                 at += 8
         else:
-            at += {FUNC_PROTO: 8 * count, VAR: 4, DATASEC: 12 * count, DECL_TAG: 4, ENUM64: 12 * count}.get(kind, 0)
+            at += {FUNC_PROTO: 8 * count, VAR: 4, DATASEC: 12 * count, DECL_TAG: 4, ENUM64: 12 * count}.get(
+                kind, 0
+            )
         types.append(Type(kind, text(name), size, members, signed))
     return types
 

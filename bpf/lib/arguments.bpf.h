@@ -26,7 +26,7 @@ struct pending {
 	__u32 slot;
 	__u16 size;
 	__u16 flags;
-	char items[3 * (ITEM_MAX + sizeof(struct item))];
+	char items[RAW_MAX];
 };
 
 struct {

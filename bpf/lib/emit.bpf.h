@@ -28,6 +28,7 @@ struct draft {
 	struct record record;
 	char items[ITEMS_SIZE];
 	struct path_buffer path;
+	__u64 call[ARGUMENT_COUNT]; /* arguments of a call that may hold events: no room on the stack */
 };
 
 /*
@@ -57,9 +58,9 @@ static __always_inline struct draft *draft_here(void)
 	return bpf_map_lookup_elem(&drafts, &zero);
 }
 
-static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct *task,
-						 const struct selection *selection)
+static __always_inline struct draft *draft_of(struct task_struct *task, __u16 hook)
 {
+	struct selection *selection = selected();
 	struct draft *draft = draft_here();
 
 	if (!draft || !selection)
@@ -71,6 +72,23 @@ static __always_inline struct draft *draft_begin(__u16 hook, struct task_struct 
 	draft->record.hook = hook;
 	task_describe(&draft->record, task, selection);
 	return draft;
+}
+
+/*
+ * The functions that follow, and those below that are not inlined, are verified
+ * once, not once a call, as they take numbers only; the draft they work on is
+ * that of this CPU. That keeps loading quick and the stack small.
+ */
+
+/* Begins a draft about the current task. */
+__noinline int draft_current(__u16 hook)
+{
+	return draft_of(bpf_get_current_task_btf(), hook) ? 0 : -1;
+}
+
+static __always_inline struct draft *draft_begin(__u16 hook)
+{
+	return draft_current(hook) ? NULL : draft_here();
 }
 
 /* Where the next item goes, or NULL if a string of ITEM_MAX bytes might not fit any more. */
@@ -88,18 +106,20 @@ static __always_inline struct item *item_begin(struct draft *draft)
 static __always_inline void item_end(struct draft *draft, struct item *item, __u8 kind, __u8 index, __u16 size)
 {
 	item->kind = kind;
-	item->index = index;
+	item->which = index;
 	item->size = size;
 	draft->record.size += sizeof(*item) + size;
 }
 
 /* Adds @size bytes of kernel memory. */
-static __always_inline void add_bytes(struct draft *draft, __u8 kind, __u8 index, const void *from, __u32 size)
+static __always_inline void add_bytes(struct draft *draft, __u8 kind, __u8 index, const void *from, __u64 size)
 {
 	struct item *item = item_begin(draft);
 
 	if (!item)
 		return;
+	/* what is checked must be the very register that the helper gets, for older verifiers */
+	barrier_var(size);
 	if (size > ITEM_MAX) {
 		size = ITEM_MAX;
 		draft->record.flags |= RECORD_CUT;
@@ -110,11 +130,6 @@ static __always_inline void add_bytes(struct draft *draft, __u8 kind, __u8 index
 	}
 	item_end(draft, item, kind, index, size);
 }
-
-/*
- * The functions below are verified once, not once a call, as they take numbers
- * only; the draft they add to is that of this CPU. That is what keeps loading quick.
- */
 
 /* Adds a string of user memory, without its NUL. */
 __noinline int add_user_string(__u64 from, __u8 kind, __u8 index)
@@ -183,12 +198,15 @@ static __always_inline void add_path(const struct path *path, __u8 kind, __u8 in
 	add_built_path(build_path((__u64)path), kind, index);
 }
 
+#define RAW_MAX (3 * (ITEM_MAX + sizeof(struct item)))
+
 /* Adds @size bytes that are items already. */
-static __always_inline void add_raw(struct draft *draft, const char *items, __u32 size)
+static __always_inline void add_raw(struct draft *draft, const char *items, __u64 size)
 {
 	__u32 used = draft->record.size;
 
-	if (size > 3 * (ITEM_MAX + sizeof(struct item)) || used > ITEMS_SIZE - 3 * (ITEM_MAX + sizeof(struct item))) {
+	barrier_var(size); /* as above */
+	if (size > RAW_MAX || used > ITEMS_SIZE - RAW_MAX) {
 		draft->record.flags |= RECORD_CUT;
 		return;
 	}

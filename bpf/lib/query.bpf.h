@@ -87,7 +87,7 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 		counters->filtered[reason]++;
 		return;
 	}
-	draft = draft_begin(HOOK_DNS, task, selection);
+	draft = draft_begin(HOOK_DNS);
 	if (!draft)
 		return;
 	draft->record.syscall = slot;
@@ -110,21 +110,21 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 	draft_send(draft, counters);
 }
 
-/* Looks at what a call of OBJECT_QUERY has sent, whose arguments the draft has. */
+/* Looks at what a call of OBJECT_QUERY has sent, whose arguments the draft keeps. */
 __noinline int query_tell(__u32 slot, __s64 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	struct draft *draft = draft_here();
 	bool compat = is_compat(task);
-	__u64 arguments[ARGUMENT_COUNT];
 	struct query query;
+	const __u64 *arguments;
 	struct sock *sk;
 	__u8 sent;
 
 	if (!syscall || !draft)
 		return 0;
-	__builtin_memcpy(arguments, draft->record.arguments, sizeof(arguments));
+	arguments = draft->call;
 	sent = syscall->arguments[1];
 	sk = sock_of(task, arguments[0]);
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)

@@ -63,7 +63,10 @@ static __always_inline bool result_wanted(const struct selection *selection, __s
 
 	if (result >= 0)
 		return selection->passed;
-	return selection->errnos[error < ERRNO_COUNT ? error : 0];
+	barrier_var(error);
+	if (error >= ERRNO_COUNT)
+		return selection->errnos[0];
+	return selection->errnos[error];
 }
 
 /* The reason to leave out an event of @task, or -1. The path is not known yet. */

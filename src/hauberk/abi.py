@@ -103,7 +103,7 @@ class Filter(IntEnum):
 
 class ItemFields(NamedTuple):
     kind: int
-    index: int
+    which: int
     size: int
 
 

@@ -21,7 +21,7 @@ from hauberk.config import Config
 from hauberk.errors import KernelError
 from hauberk.formats import FORMATS
 from hauberk.metrics import Ledger, OutputCounts
-from hauberk.model.event import Event, Node
+from hauberk.model.event import Node
 from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import probe
@@ -70,7 +70,9 @@ class Agent:
     def __init__(self, config: Config, ledger: Ledger) -> None:
         report = probe()
         if report.missing:
-            needed = "; ".join(f"{finding.name}: {finding.cost} {finding.remedy}" for finding in report.missing)
+            needed = "; ".join(
+                f"{finding.name}: {finding.cost} {finding.remedy}" for finding in report.missing
+            )
             raise KernelError(f"this host cannot run the agent. {needed}. `hauberk probe` tells more")
         self._config = config
         self._selection = config.selection()
@@ -163,7 +165,9 @@ def open_output(config: Config, ledger: Ledger) -> Output:
     if config.output == "-":
         sink = SINKS.load("stdout")()
     else:
-        file = SINKS.load("file")(Path(config.output), rotate_bytes=config.rotate_bytes, keep=config.rotate_keep)
+        file = SINKS.load("file")(
+            Path(config.output), rotate_bytes=config.rotate_bytes, keep=config.rotate_keep
+        )
         if file.cut_bytes:
             complain(f"{config.output}: cut off {file.cut_bytes} bytes of a line that was never finished")
         sink = file

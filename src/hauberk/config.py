@@ -48,7 +48,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def __post_init__(self) -> None:
         for name in self.results:
             if name not in ("passed", "failed") and name not in errno.errorcode.values():
-                raise ValueError(f"result {name!r} is neither passed, nor failed, nor an error such as EACCES")
+                raise ValueError(
+                    f"result {name!r} is neither passed, nor failed, nor an error such as EACCES"
+                )
 
     @property
     def operation_bits(self) -> int:
@@ -186,8 +188,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         try:
             _convert({name: value})
         except ConfigError as error:
-            line = _line_of(text, str(name))
-            raise ConfigError(f"{path}:{line}: {error}" if line else f"{path}: {error}") from None
+            at = _line_of(text, str(name))
+            raise ConfigError(f"{path}:{at}: {error}" if at else f"{path}: {error}") from None
     return content
 
 

@@ -34,7 +34,9 @@ def test_program_file_lists_its_hooks(path: Path) -> None:
     missing = {
         hook
         for hook, _ in PROGRAM.findall(text)
-        if hook not in head and hook.removeprefix("fentry/security_path") not in head and hook.split("/")[1] not in head
+        if hook not in head
+        and hook.removeprefix("fentry/security_path") not in head
+        and hook.split("/")[1] not in head
     }
 
     assert missing == set()

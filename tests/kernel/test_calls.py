@@ -56,7 +56,9 @@ def play(case: Case, watch: Watch, actors: Actors) -> tuple[Act, list[Event]]:
 
 def one(events: list[Event], syscall: str) -> Event:
     """The only event of that call."""
-    found = [event for event in events if event.details.get("syscall", event.details.get("io_uring")) == syscall]
+    found = [
+        event for event in events if event.details.get("syscall", event.details.get("io_uring")) == syscall
+    ]
     assert len(found) == 1, found
     return found[0]
 
@@ -83,7 +85,9 @@ def test_call(case: Case, watch: Watch, actors: Actors) -> None:
         check_query(case, act, events)
         return
     if act.syscall in ("execve", "execveat") and act.result >= 0:
-        events = [event for event in events if event.process.executable.lstrip("/") == act.executable.lstrip("/")]
+        events = [
+            event for event in events if event.process.executable.lstrip("/") == act.executable.lstrip("/")
+        ]
     event = one(events, act.syscall)
 
     assert event.operation is row.operation
@@ -100,14 +104,22 @@ def test_call(case: Case, watch: Watch, actors: Actors) -> None:
         check_exec(act, event)
     elif act.address:
         check_address(act, event)
-    elif any(kind.place is Place.RESOURCE and kind.treatment is ArgumentKind.PATH for _, kind in row.arguments):
+    elif any(
+        kind.place is Place.RESOURCE and kind.treatment is ArgumentKind.PATH for _, kind in row.arguments
+    ):
         check_path(case, act, event, watch)
     check_numbers(act, event)
 
 
 def check_numbers(done: Act, event: Event) -> None:
     """Arguments that are shown as numbers are those that were passed."""
-    for label, argument in (("fd", "fd"), ("fd", "dirfd"), ("pid", "pid"), ("length", "length"), ("backlog", "backlog")):
+    for label, argument in (
+        ("fd", "fd"),
+        ("fd", "dirfd"),
+        ("pid", "pid"),
+        ("length", "length"),
+        ("backlog", "backlog"),
+    ):
         if label in event.details and isinstance(done.args.get(argument), int):
             assert event.details[label] == str(done.args[argument])
 
@@ -115,7 +127,9 @@ def check_numbers(done: Act, event: Event) -> None:
 def check_path(case: Case, done: Act, event: Event, watch: Watch) -> None:
     """The kernel's own path; or what the caller wrote, resolved, and said so."""
     if event.details.get("path") == "argument":
-        assert not (watch.names_objects and done.result >= 0 and case.way != "io_uring"), "the kernel knows better"
+        assert not (watch.names_objects and done.result >= 0 and case.way != "io_uring"), (
+            "the kernel knows better"
+        )
         written = done.args.get("path")
         if written is None or "unreadable" in event.details or "cut" in event.details:
             return

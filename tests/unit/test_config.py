@@ -33,7 +33,10 @@ def test_lists_in_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cluster: a\noperatoins: [file]\n", r"hauberk.yaml:2: no setting is named 'operatoins'; there are cluster,"),
+        (
+            "cluster: a\noperatoins: [file]\n",
+            r"hauberk.yaml:2: no setting is named 'operatoins'; there are cluster,",
+        ),
         ("cluster: a\n\noperations: [files]\n", r"hauberk.yaml:3: Invalid enum value 'files'"),
         ("cluster: [", r"hauberk.yaml:1: "),
         ("- a\n", r"hauberk.yaml:1: settings are `name: value` lines, not a list"),
@@ -53,7 +56,7 @@ def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> N
 
 def test_errors_name_the_variable() -> None:
     """The same for the environment."""
-    with pytest.raises(ConfigError, match="environment variable HAUBERK_RING_BYTES: .*int"):
+    with pytest.raises(ConfigError, match=r"environment variable HAUBERK_RING_BYTES: .*int"):
         read_config(environment={"HAUBERK_RING_BYTES": "many"})
 
 
@@ -65,7 +68,10 @@ def test_missing_file() -> None:
 
 def test_operation_bits() -> None:
     """One bit an operation, as the kernel programs read them."""
-    assert Selection(operations=("file", "network")).operation_bits == 1 << Operation.FILE | 1 << Operation.NETWORK
+    assert (
+        Selection(operations=("file", "network")).operation_bits
+        == 1 << Operation.FILE | 1 << Operation.NETWORK
+    )
 
 
 @pytest.mark.parametrize(

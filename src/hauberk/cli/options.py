@@ -1,6 +1,6 @@
 """The options that several commands share: what to see, and how to tell it."""
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -11,7 +11,7 @@ ConfigFile: TypeAlias = Annotated[
 ]
 
 
-class OperationOption(str, Enum):
+class OperationOption(StrEnum):
     """KubeArmor's operations."""
 
     process = "process"
@@ -27,15 +27,21 @@ Operations: TypeAlias = Annotated[
 Host: TypeAlias = Annotated[bool, typer.Option("--host", help="Only the host's own processes.")]
 Containers: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--container", help="Only this container: ID, its beginning, or name; `all` for any container."),
+    typer.Option(
+        "--container", help="Only this container: ID, its beginning, or name; `all` for any container."
+    ),
 ]
 Processes: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--process", help="Only what this executable does: a path, a directory ending in /, or a glob."),
+    typer.Option(
+        "--process", help="Only what this executable does: a path, a directory ending in /, or a glob."
+    ),
 ]
 Paths: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--path", help="Only what is done to this path: a path, a directory ending in /, or a glob."),
+    typer.Option(
+        "--path", help="Only what is done to this path: a path, a directory ending in /, or a glob."
+    ),
 ]
 Results: TypeAlias = Annotated[
     list[str] | None,
@@ -45,7 +51,8 @@ Lifecycle: TypeAlias = Annotated[
     bool | None, typer.Option("--lifecycle", help="Tell of fork and exit too.", show_default=False)
 ]
 OutputFile: TypeAlias = Annotated[
-    str | None, typer.Option("--output", "-o", help="File to append to; - is standard output.", show_default="-")
+    str | None,
+    typer.Option("--output", "-o", help="File to append to; - is standard output.", show_default="-"),
 ]
 FormatName: TypeAlias = Annotated[
     str | None,

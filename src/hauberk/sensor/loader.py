@@ -167,4 +167,3 @@ class Kernel:
         for loaded in reversed(self._objects):
             loaded.close()
         self._objects.clear()
-

@@ -48,7 +48,7 @@ def _read(path: Path) -> bytes:
 
 def _read_link(path: Path) -> bytes:
     try:
-        return os.readlink(os.fsencode(path))
+        return os.fsencode(path.readlink())
     except OSError:
         return b""
 

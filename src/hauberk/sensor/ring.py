@@ -22,8 +22,12 @@ class Ring:
     def __init__(self, records: Map, size_bytes: int) -> None:
         page = mmap.PAGESIZE
         self.size_bytes = size_bytes
-        self._consumer = mmap.mmap(records.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer = mmap.mmap(records.fd, page + 2 * size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        self._consumer = mmap.mmap(
+            records.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0
+        )
+        self._producer = mmap.mmap(
+            records.fd, page + 2 * size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+        )
         self._consumed = memoryview(self._consumer).cast("Q")
         self._produced = memoryview(self._producer)[:8].cast("Q")
         self._data_offset = page
