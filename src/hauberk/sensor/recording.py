@@ -90,7 +90,7 @@ class Recording:
         self._start = len(MAGIC) + _PAIR.size + size
         try:
             self.header = msgspec.json.decode(self._content[self._start - size : self._start], type=Header)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DecodeError(f"{path}: the header is damaged: {error}") from error
 
     @property
