@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
+NONE: Mapping[str, str] = {}
 NOBODY = (
     "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
     "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
@@ -32,12 +34,14 @@ main()
 """
 
 
-def run(*arguments: str | Path, before: tuple[str, ...] = (), **environment: str) -> tuple[int, list[str]]:
+def run(
+    *arguments: str | Path, before: tuple[str, ...] = (), environment: Mapping[str, str] = NONE
+) -> tuple[int, list[str]]:
     """Exit code and lines on standard error of a `python` that was called so."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAUBERK_")}
     done = subprocess.run(
         [*before, sys.executable, *map(str, arguments)],
-        env=inherited | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        env=inherited | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | dict(environment),
         cwd="/",
         capture_output=True,
         text=True,
@@ -48,9 +52,11 @@ def run(*arguments: str | Path, before: tuple[str, ...] = (), **environment: str
     return done.returncode, done.stderr.splitlines()
 
 
-def hauberk(*arguments: str | Path, before: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
+def hauberk(
+    *arguments: str | Path, before: tuple[str, ...] = (), environment: Mapping[str, str] = NONE
+) -> tuple[int, str]:
     """Exit code of `hauberk`, and the one line that it must have written."""
-    code, lines = run("-m", "hauberk", *arguments, before=before, **environment)
+    code, lines = run("-m", "hauberk", *arguments, before=before, environment=environment)
     assert 1 == len(lines), lines
     assert lines[0].startswith("hauberk: ")
     return code, lines[0].removeprefix("hauberk: ")
@@ -147,7 +153,7 @@ def test_unwritable_output_of_root(command: str, recording: Path) -> None:
 )
 def test_bad_environment(name: str, value: str, what: str) -> None:
     """A bad variable is named, with what is wrong: exit code 2, whoever runs it."""
-    code, line = hauberk("agent", **{name: value})
+    code, line = hauberk("agent", environment={name: value})
 
     assert 2 == code
     assert line.startswith(f"environment variable {name}: ")
@@ -260,7 +266,12 @@ def test_recording_of_another_version(recording: Path) -> None:
 def test_recording_without_its_header(recording: Path) -> None:
     """A header that was cut off or overwritten is damage: exit code 4."""
     whole = recording.read_bytes()
-    for content in (whole[:20], whole[:16] + b"\xff" * len(whole[16:])):
+    for content in (
+        whole[:20],
+        whole[:16] + b"\xff" * len(whole[16:]),
+        whole.replace(b"test", b"t\xe2st"),
+        whole.replace(b"test", b"te\0t"),
+    ):
         recording.write_bytes(content)
         code, line = hauberk("replay", recording)
 
