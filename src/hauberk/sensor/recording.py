@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Annotated, BinaryIO, Final, Self
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Header(msgspec.Struct, frozen=True):
     """What replay needs besides the records."""
 
     node: Node
-    boot_time_ns: int
+    boot_time_ns: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
     host_pid_ns: int
     users: dict[int, str] = {}
     kernel: str = ""
