@@ -285,3 +285,14 @@ def test_recording_to_a_missing_directory(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "recording"
 
     assert (6, f"cannot write the recording {path}: No such file or directory") == hauberk("record", path)
+
+
+def test_recording_of_an_impossible_time(recording: Path) -> None:
+    """A time of boot that is beyond every calendar is damage: exit code 4."""
+    whole = recording.read_bytes()
+    header = whole[16:].replace(b'"boot_time_ns":0', b'"boot_time_ns":253402300800000000000')
+    recording.write_bytes(whole[:12] + len(header).to_bytes(4, "little") + header)
+    code, line = hauberk("replay", recording)
+
+    assert 4 == code
+    assert line.startswith(f"{recording}: the header is damaged")
