@@ -211,10 +211,6 @@ def test_events_of_a_child(scratch: Path) -> None:
     assert program.count(r"delivered ([\d,]+)") == len(lines)
 
 
-def is_below(directory: Path) -> Callable[[Line], bool]:
-    return lambda line: str(line.get("Resource", "")).startswith(f"{directory}/")
-
-
 FILTERS: dict[str, tuple[list[str], Callable[[Line, Path], bool]]] = {
     "operation": (["--operation", "process"], lambda line, _: line["Operation"] == "Process"),
     "path-exact": (
@@ -455,9 +451,12 @@ def test_reopened_on_hangup(scratch: Path, players: Actors) -> None:
     lines = program.lines(old) + program.lines(output)
 
     assert program.count(r"delivered ([\d,]+)") == len(lines)
-    opened = Counter(line["HostPID"] for line in lines if line["Resource"].endswith("/leaf"))
-    # made with another flag, the file itself was opened once more
-    assert (first.done, second.done) <= (opened[first.host_pid], opened[second.host_pid])
+    opened = Counter(
+        line["HostPID"]
+        for line in lines  # the actor also makes the file and looks at it, with other flags
+        if line["Resource"].endswith("/leaf") and line.get("EventData", {}).get("flags") == "O_RDONLY"
+    )
+    assert (first.done, second.done) == (opened[first.host_pid], opened[second.host_pid])
     assert [] == [line for line in program.lines(old) if line["HostPID"] == second.host_pid]
 
 
@@ -508,9 +507,10 @@ def test_full_disk(scratch: Path, players: Actors) -> None:
             time.sleep(0.1)
         wait_until(lambda: "No space left on device" in program.stderr, "it complains")
         assert program.process.poll() is None
-        for line in (inside / "out").read_bytes().splitlines(keepends=True):
-            assert line.endswith(b"\n")
-            json.loads(line)
+        *whole, _ = (inside / "out").read_bytes().split(b"\n")  # the end may be a write that is taken back
+        for content in whole:
+            assert_kubearmor(json.loads(content))
+        wait_until(lambda: (inside / "out").read_bytes().endswith(b"\n"), "the torn end is taken back")
         os.truncate(inside / "out", 0)
         wait_until(lambda: "the output works again" in program.stderr, "it writes again")
         wait_until(tells(inside / "out", scratch / "room"), "it goes on")
@@ -645,6 +645,16 @@ def test_record_and_replay(scratch: Path, players: Actors) -> None:
     assert without_times(told) == without_times([line for line in replayed if line["HostPID"] in played])
 
 
+@pytest.mark.xfail(reason="nothing counts what a recording holds, so it never adds up", strict=True)
+def test_ledger_of_a_recording(scratch: Path) -> None:
+    """What the kernel sent is what the recording holds, so this ledger adds up too."""
+    recording = scratch / "recording"
+    with hauberk(scratch, "record", recording, ready=tells(recording, scratch / "ready")) as program:
+        pass
+
+    program.assert_clean()
+
+
 def test_damaged_recording(scratch: Path, players: Actors, capfd: pytest.CaptureFixture[str]) -> None:
     """Cut off or with one bit changed, a recording is replayed as far as it goes, and the damage is told."""
     from hauberk.agent import replay
@@ -681,8 +691,7 @@ def test_damaged_recording(scratch: Path, players: Actors, capfd: pytest.Capture
         except HauberkError:
             continue
         said = capfd.readouterr().err
-        for line in program.lines(output):
-            assert_kubearmor(line)
+        assert [] == [line for line in program.lines(output) if not isinstance(line["Operation"], str)]
         # the header is text without a checksum, and a cut may fall between two chunks: nobody can see that
         if content[:header] == whole[:header] and content not in between:
             assert "damaged" in said or "cut off" in said
