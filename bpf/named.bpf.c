@@ -9,7 +9,7 @@
  *
  *   fentry/security_path_unlink, _rmdir, _mkdir, _mknod, _symlink, _link,
  *   _rename, _truncate, _chmod, _chown, _chroot   with CONFIG_SECURITY_PATH
- *   fentry/security_sb_umount
+ *   fentry/security_sb_mount, _umount, _pivotroot
  */
 #include "lib/arguments.bpf.h"
 
@@ -98,6 +98,19 @@ SEC("fentry/security_path_chroot")
 int BPF_PROG(named_chroot, const struct path *path)
 {
 	return keep(0, path->mnt, path->dentry);
+}
+
+SEC("fentry/security_sb_mount")
+int BPF_PROG(named_mount, const char *source, const struct path *target)
+{
+	return keep(0, target->mnt, target->dentry);
+}
+
+SEC("fentry/security_sb_pivotroot")
+int BPF_PROG(named_pivot, const struct path *put_old, const struct path *new_root)
+{
+	keep(0, new_root->mnt, new_root->dentry);
+	return keep(1, put_old->mnt, put_old->dentry);
 }
 
 SEC("fentry/security_sb_umount")

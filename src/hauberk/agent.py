@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -84,13 +84,21 @@ class Agent:
             node=this_node(config),
             boot_time_ns=boot_time_ns(),
             host_pid_ns=self._procfs.host_pid_ns,
-            look_up_process=self._procfs.process,
+            look_up_process=self._look_up_process,
             leave_out_group=self._kernel.leave_out_group,
             leave_out_image=self._kernel.leave_out_image,
         )
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
+        self.on_look_up: Callable[[bytes], None] | None = None
+        """Told of each batch that procfs was asked for."""
+
+    def _look_up_process(self, host_pid: int) -> bytes:
+        batch = self._procfs.process(host_pid)
+        if self.on_look_up:
+            self.on_look_up(batch)
+        return batch
 
     @property
     def missing(self) -> dict[str, str]:
@@ -112,6 +120,9 @@ class Agent:
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
+            complain(f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}")
+            for name, cost in self._kernel.missing.items():
+                complain(f"without {name}: {cost}; `hauberk probe` tells why")
             # attached first and asked for the past second: nothing falls in between
             yield from self._procfs.cgroups()
             yield from self._procfs.processes()
@@ -202,10 +213,15 @@ def run(config: Config, ledger: Ledger) -> None:
 def record(config: Config, path: Path, ledger: Ledger) -> None:
     """Write what the kernel sends to a recording until SIGINT or SIGTERM."""
     agent = Agent(config, ledger)
+    counts = ledger.outputs.setdefault(str(path), OutputCounts())
     with Recorder(path, agent.header()) as recorder:
         _on_signals(agent, None)
+        agent.on_look_up = recorder.write  # what is asked of procfs now cannot be asked at replay
         for batch in agent.batches():
+            events = agent.pipeline.events(batch)
             recorder.write(batch)
+            counts.offered += len(events)
+            counts.delivered += len(events)
 
 
 def replay(config: Config, path: Path, ledger: Ledger) -> None:

@@ -24,6 +24,10 @@ _BEFORE = 0
 """Time of the records that tell what was there before the agent: they are no part of the account."""
 
 _NAMELESS_KEPT = 4096
+_CWDS_KEPT = 1024
+# plain numbers: comparing members of an enum costs more than all else in a filter
+_SYSCALL = int(Hook.SYSCALL)
+_EXEC = int(Hook.EXEC)
 _STATE = int(RecordFlag.STATE)
 _CWD = int(ItemKind.CWD)
 _TTY = int(ItemKind.TTY)
@@ -63,6 +67,12 @@ class Pipeline:
         self._processes = Processes()
         self._workloads = Workloads(surroundings.host_pid_ns)
         self._next_sequence: dict[int, int] = {}
+        self._cwds: dict[bytes, str] = {}
+        """Working directories as text: few, and on every record."""
+
+        self._selects_workloads = selection.selects_workloads
+        self._selects_processes = bool(selection.processes)
+        self._selects_paths = bool(selection.paths)
         self._nameless: set[int] = set()
         """Parents that were looked up in vain; they are not asked for again."""
 
@@ -89,7 +99,7 @@ class Pipeline:
             if record.sequence != expected:
                 ledger.gaps[record.cpu] = ledger.gaps.get(record.cpu, 0) + record.sequence - expected
             self._next_sequence[record.cpu] = record.sequence + 1
-            if record.hook != Hook.SYSCALL:
+            if record.hook != _SYSCALL:
                 self._processes.apply(record)
                 self._workloads.apply(record)
             if record.flags & _STATE:
@@ -101,23 +111,24 @@ class Pipeline:
         return found
 
     def _event(self, record: Record) -> Event | None:
-        selection = self._selection
+        surroundings = self.surroundings
         workload = self._workloads.find(record)
-        if selection.selects_workloads and not selection.wants_workload(
+        if self._selects_workloads and not self._selection.wants_workload(
             workload.container_id, workload.container_name
         ):
             self.ledger.filter("workload")
-            if self.surroundings.leave_out_group:
-                self.surroundings.leave_out_group(record.cgroup_id)
+            if surroundings.leave_out_group:
+                surroundings.leave_out_group(record.cgroup_id)
             return None
-        process = self._processes.find(record) or self._look_up(record)
-        if selection.processes and not selection.wants_process(process.executable):
+        processes = self._processes
+        process = processes.find(record) or self._look_up(record)
+        if self._selects_processes and not self._selection.wants_process(process.executable):
             self.ledger.filter("process")
-            if self.surroundings.leave_out_image:
-                self.surroundings.leave_out_image(record)
+            if surroundings.leave_out_image:
+                surroundings.leave_out_image(record)
             return None
-        described = describe(record, process, self._processes.executable_of)
-        if selection.paths and not selection.wants_path(described.resource):
+        described = describe(record, process, processes.executable_of)
+        if self._selects_paths and not self._selection.wants_path(described.resource):
             self.ledger.filter("path")
             return None
         cwd = tty = None
@@ -126,12 +137,11 @@ class Pipeline:
                 cwd = content
             elif kind == _TTY:
                 tty = content
-        parent = self._processes.executable(record.host_ppid) or self._look_up_parent(record.host_ppid)
-        is_exec = record.hook == Hook.EXEC
+        parent = processes.executable(record.host_ppid) or self._look_up_parent(record.host_ppid)
         return Event(
-            self.surroundings.boot_time_ns + record.time_ns,
+            surroundings.boot_time_ns + record.time_ns,
             described.operation,
-            self.surroundings.node,
+            surroundings.node,
             workload,
             process,
             parent,
@@ -140,15 +150,21 @@ class Pipeline:
             record.pid,
             record.ppid,
             record.uid,
-            self.surroundings.users.get(record.uid) if workload.container_id is None else None,
-            (parent or process.command_line) if is_exec else process.command_line,
+            surroundings.users.get(record.uid) if workload.container_id is None else None,
+            (parent or process.command_line) if record.hook == _EXEC else process.command_line,
             described.resource,
             described.data,
             described.details,
             -record.result if record.result < 0 else 0,
-            decode_text(cwd) if cwd else "/",
+            (self._cwds.get(cwd) or self._cwd_text(cwd)) if cwd else "/",
             decode_text(tty) if tty else None,
         )
+
+    def _cwd_text(self, cwd: bytes) -> str:
+        if len(self._cwds) >= _CWDS_KEPT:
+            self._cwds.clear()
+        text = self._cwds[cwd] = decode_text(cwd)
+        return text
 
     def _learn_process(self, host_pid: int) -> None:
         if self.surroundings.look_up_process:

@@ -12,7 +12,7 @@ from hauberk.metrics import Ledger
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording of `hauberk record`.")],
+    file: Annotated[Path, typer.Argument(help="A recording of `hauberk record`.", readable=False)],
     config: options.ConfigFile = None,
     operation: options.Operations = None,
     host: options.Host = False,

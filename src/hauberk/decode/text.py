@@ -24,6 +24,4 @@ def decode_text(content: bytes) -> str:
 def encode_text(text: str) -> bytes:
     """The bytes that `decode_text` made `text` of."""
     parts = _ESCAPE.split(text)
-    return b"".join(
-        bytes([int(part, 16)]) if i % 2 else part.encode() for i, part in enumerate(parts)
-    )
+    return b"".join(bytes([int(part, 16)]) if i % 2 else part.encode() for i, part in enumerate(parts))

@@ -12,7 +12,7 @@ from hauberk.model.workload import HOST, Workload
 REMOVED_KEPT: Final = 1024
 """How many removed cgroups stay known: events of their last processes may still come."""
 
-_RUNTIME_ID: Final = re.compile(r"(?:(?P<runtime>[a-z][a-z-]*)[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?")
+_RUNTIME_ID: Final = re.compile(r"(?:(?P<runtime>.+)[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?")
 """docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, nerdctl-ID.scope; or ID alone,
 as the cgroupfs driver names it."""
 

@@ -18,7 +18,7 @@ class Node(msgspec.Struct, frozen=True):
     """The machine ID."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """Something a workload did; without a verdict it is telemetry (a log)."""
 
     time_ns: int

@@ -29,7 +29,7 @@ class Programs(msgspec.Struct, frozen=True):
     """Needed only if one of these is selected."""
 
     variants: tuple[frozenset[str], ...] = (frozenset(),)
-    """Programs to leave out, newest kernel first: the first variant that the kernel takes is used."""
+    """Programs to leave out: the first variant that the kernel takes is used."""
 
 
 CATALOGUE: Final = (
@@ -45,9 +45,10 @@ CATALOGUE: Final = (
         "uring",
         without="what is done through io_uring is not seen",
         operations=frozenset({Operation.FILE, Operation.NETWORK}),
+        # io_uring_complete once had the result as an argument; newer kernels do not take that program
         variants=(
-            frozenset({"uring_sqe", "uring_done_flat"}),
             frozenset({"uring_sqe", "uring_done"}),
+            frozenset({"uring_sqe", "uring_done_flat"}),
             frozenset({"uring_req", "uring_done"}),
         ),
     ),

@@ -1,6 +1,6 @@
 """Recordings: raw records in a file, to be replayed through the real pipeline.
 
-``HAUBERK\\n``, a `<II` of ABI version and header size, the header (JSON: what the records alone do not tell),
+``HAUBERK\\n``, a `<III` of ABI version, size and CRC-32 of the header, the header (JSON: what the records alone do not tell),
 then chunks: a `<II` of size and CRC-32, and a batch of that size. A recording that was cut off is good up to
 its last whole chunk.
 """
@@ -18,6 +18,7 @@ from hauberk.errors import DecodeError, SinkError
 from hauberk.model.event import Node
 
 MAGIC: Final = b"HAUBERK\n"
+_START: Final = struct.Struct("<III")
 _PAIR: Final = struct.Struct("<II")
 _CHUNK_LIMIT: Final = 64 << 20
 
@@ -41,7 +42,8 @@ class Recorder:
         try:
             self._file: BinaryIO = path.open("wb")
             content = msgspec.json.encode(header)
-            self._file.write(MAGIC + _PAIR.pack(ABI_VERSION, len(content)) + content)
+            start = _START.pack(ABI_VERSION, len(content), zlib.crc32(content))
+            self._file.write(MAGIC + start + content)
             self._file.flush()
         except OSError as error:
             raise SinkError(f"cannot write the recording {path}: {error.strerror}") from error
@@ -79,17 +81,20 @@ class Recording:
             self._content = path.read_bytes()
         except OSError as error:
             raise DecodeError(f"cannot read the recording {path}: {error.strerror}") from error
-        if not self._content.startswith(MAGIC) or len(self._content) < len(MAGIC) + _PAIR.size:
+        if not self._content.startswith(MAGIC) or len(self._content) < len(MAGIC) + _START.size:
             raise DecodeError(f"{path} is not a recording; `hauberk record FILE` makes one")
-        version, size = _PAIR.unpack_from(self._content, len(MAGIC))
+        version, size, checksum = _START.unpack_from(self._content, len(MAGIC))
         if version != ABI_VERSION:
             raise DecodeError(
                 f"{path} was recorded by a version with other records (ABI {version}, ours is {ABI_VERSION}); "
                 "replay it with that version"
             )
-        self._start = len(MAGIC) + _PAIR.size + size
+        self._start = len(MAGIC) + _START.size + size
+        content = self._content[self._start - size : self._start]
+        if zlib.crc32(content) != checksum:
+            raise DecodeError(f"{path}: the header is damaged: its checksum is wrong")
         try:
-            self.header = msgspec.json.decode(self._content[self._start - size : self._start], type=Header)
+            self.header = msgspec.json.decode(content, type=Header)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DecodeError(f"{path}: the header is damaged: {error}") from error
 

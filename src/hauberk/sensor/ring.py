@@ -14,6 +14,8 @@ from hauberk.sensor.libbpf import Map
 BUSY: Final = 1 << 31
 DISCARDED: Final = 1 << 30
 HEADER: Final = struct.Struct("<II")
+_BATCH_BYTES: Final = 256 << 10
+"""Large enough that a batch costs little beside its records, small enough for the processor's cache."""
 
 
 class Ring:
@@ -36,7 +38,7 @@ class Ring:
         """What waits to be read."""
         return self._produced[0] - self._consumed[0]
 
-    def read(self, limit_bytes: int = 1 << 20) -> bytes:
+    def read(self, limit_bytes: int = _BATCH_BYTES) -> bytes:
         """The complete entries that wait, at most about `limit_bytes` of them: a batch, perhaps empty.
 
         Their room is given back to the kernel before this returns.

@@ -22,7 +22,6 @@ class File:
         self._rotate_bytes = rotate_bytes
         self._keep = keep
         self._fd = -1
-        self._size = 0
         self.cut_bytes = 0
         self._open()
 
@@ -35,42 +34,42 @@ class File:
             self._fd = os.open(
                 self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600
             )
-            status = os.fstat(self._fd)
-            self._size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            if self._size:
-                self._cut_torn_line()
+            size = self._end()
+            if size:
+                self._cut_torn_line(size)
         except OSError as error:
             raise self._fail("open the output", error) from error
 
-    def _cut_torn_line(self) -> None:
+    def _cut_torn_line(self, size: int) -> None:
         """Drop what follows the last newline."""
-        begin = max(0, self._size - _TAIL_BYTES)
-        tail = os.pread(self._fd, self._size - begin, begin)
+        begin = max(0, size - _TAIL_BYTES)
+        tail = os.pread(self._fd, size - begin, begin)
         torn = len(tail) - (tail.rfind(b"\n") + 1)
         if torn and torn < len(tail):
-            self._size -= torn
             self.cut_bytes = torn
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, size - torn)
         elif torn == len(tail):  # no line ends in all of the tail: not a file of ours, so leave it be
             os.write(self._fd, b"\n")
-            self._size += 1
 
     def write(self, lines: list[bytes]) -> None:
         content = b"\n".join(lines) + b"\n"
-        if self._rotate_bytes and self._size and self._size + len(content) > self._rotate_bytes:
+        size = self._end() or 0
+        if self._rotate_bytes and size and size + len(content) > self._rotate_bytes:
             self._rotate()
-        before = self._size
+        before = self._end()  # others may have cut the file meanwhile, as logrotate's copytruncate does
         view = memoryview(content)
         try:
             while view:
-                written = os.write(self._fd, view)
-                self._size += written
-                view = view[written:]
+                view = view[os.write(self._fd, view) :]
         except OSError as error:
-            if self._size != before:  # the disk is full in the middle: take the torn part back
-                os.ftruncate(self._fd, before)
-                self._size = before
+            if before is not None and len(view) != len(content):
+                os.ftruncate(self._fd, before)  # the disk is full in the middle: take the torn part back
             raise self._fail("write to", error) from error
+
+    def _end(self) -> int | None:
+        """Where the next byte goes; None if this is no regular file."""
+        status = os.fstat(self._fd)
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def _rotate(self) -> None:
         """PATH becomes PATH.1, PATH.1 becomes PATH.2, and so on; the oldest goes."""

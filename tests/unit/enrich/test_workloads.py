@@ -14,7 +14,10 @@ OTHER = "e10d5edb62ac2daa4eb9a2146e2f2cfa87b6a5f30bd3a0123456789abcdef012"
         (f"/docker/{ID}", ID),
         (f"/system.slice/docker-{ID}.scope", ID),
         (f"/kubepods/besteffort/pod0d4e5f/{ID}", ID),
-        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0d.slice/cri-containerd-{ID}.scope", ID),
+        (
+            f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0d.slice/cri-containerd-{ID}.scope",
+            ID,
+        ),
         (f"/system.slice/containerd.service/kubepods-besteffort-pod1.slice:cri-containerd:{ID}", ID),
         (f"/kubepods.slice/kubepods-pod1.slice/crio-{ID}.scope", ID),
         (f"/kubepods.slice/kubepods-pod1.slice/crio-conmon-{ID}.scope", None),
