@@ -466,9 +466,9 @@ def test_rotation(scratch: Path, players: Actors) -> None:
     options = ("--rotate-bytes", "200000", "--rotate-keep", "3")
     with hauberk(scratch, "agent", "-o", output, *options, ready=tells(output, scratch / "ready")) as program:
         for _ in range(12):
+            before = output.stat()
             players.act("openat-flood", 500)
-            size = output.stat().st_size
-            wait_until(lambda size=size: output.stat().st_size != size, "it is written")  # type: ignore[misc]
+            wait_until(lambda before=before: output.stat() != before, "it is written")  # type: ignore[misc]
     program.assert_clean()
     files = {path.name for path in scratch.glob("out*")}
 

@@ -1,5 +1,6 @@
 """Every call of the catalogue, made by an actor: every field of the event that it causes."""
 
+import platform
 import posixpath
 
 import pytest
@@ -35,6 +36,9 @@ UNSEEN = {
 }  # fmt: skip
 """What docs/kernel-support.md says cannot be seen yet."""
 
+NEWER = {"ftruncate": (6, 9), "bind": (6, 11), "listen": (6, 11)}
+"""Requests of io_uring that older kernels do not have."""
+
 ROWS = {row.name: row for row in SLOTS.values()}
 CASES = [
     case
@@ -43,12 +47,14 @@ CASES = [
 ]
 
 
-def play(case: Case, watch: Watch, actors: Actors) -> tuple[Act, list[Event]]:
-    """What the actor did last that the catalogue has, and the events of that act."""
+def play(case: Case, watch: Watch, actors: Actors) -> tuple[Act, list[Event]] | None:
+    """What the actor did last that the catalogue has, and the events of that act; None if it cannot here."""
     watch.read()
     done = actors.try_act(case.case)
     if isinstance(done, Unsupported):
-        pytest.skip(done.why)
+        assert case.way == "io_uring", done.why
+        assert tuple(map(int, platform.release().split(".")[:2])) < NEWER[case.syscall], done.why
+        return None
     assert done.as_expected, done
     act = next(act for act in (done, *reversed(done.earlier)) if act.syscall in ROWS)
     return act, watch.events_of(act, watch.read())
@@ -76,7 +82,10 @@ def test_the_catalogue_is_covered() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.case)
 def test_call(case: Case, watch: Watch, actors: Actors) -> None:
     """One event, which says who did what to what, and what came of it."""
-    act, events = play(case, watch, actors)
+    played = play(case, watch, actors)
+    if played is None:
+        return
+    act, events = played
     row = ROWS[act.syscall]
     if case.case in UNSEEN:
         assert events == [], UNSEEN[case.case]
