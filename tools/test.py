@@ -23,7 +23,10 @@ def step(name: str, *command: str) -> bool:
     print(f"\n== {name}", flush=True)
     begin = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    print(f"== {name}: {'passed' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - begin:.0f} s", flush=True)
+    print(
+        f"== {name}: {'passed' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - begin:.0f} s",
+        flush=True,
+    )
     return code == 0
 
 
@@ -41,7 +44,8 @@ def main() -> int:
     ]
     if os.geteuid() == 0:
         passed += [
-            step(f"guest {kernel}", str(BIN / "python"), "tools/guest.py", "test", kernel) for kernel in KERNELS
+            step(f"guest {kernel}", str(BIN / "python"), "tools/guest.py", "test", kernel)
+            for kernel in KERNELS
         ]
     elif "guest" in REQUIRED:
         print("the guest tier needs root")

@@ -84,6 +84,7 @@ class Agent:
             node=this_node(config),
             boot_time_ns=boot_time_ns(),
             host_pid_ns=self._procfs.host_pid_ns,
+            own_pid=os.getpid(),
             look_up_process=self._look_up_process,
             leave_out_group=self._kernel.leave_out_group,
             leave_out_image=self._kernel.leave_out_image,

@@ -44,6 +44,9 @@ class Surroundings(msgspec.Struct, kw_only=True):
     users: dict[int, str] = {}
     """Names of the host's users."""
 
+    own_pid: int = 0
+    """The agent's own process, whose reading of procfs is no news; 0: tell of everybody."""
+
     look_up_process: Callable[[int], bytes] | None = None
     """The batch that tells of a live process, by its PID on the host; empty if it is gone."""
 
@@ -119,6 +122,11 @@ class Pipeline:
             self.ledger.filter("workload")
             if surroundings.leave_out_group:
                 surroundings.leave_out_group(record.cgroup_id)
+            return None
+        if record.host_pid == surroundings.own_pid:
+            self.ledger.filter("agent")
+            if surroundings.leave_out_image:
+                surroundings.leave_out_image(record)
             return None
         processes = self._processes
         process = processes.find(record) or self._look_up(record)
