@@ -9,7 +9,7 @@ from hauberk.config import Selection
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 
-ROUNDS = 7
+ROUNDS = 9
 LOADS = {"getpid": 2_000_000, "open": 200_000, "exec": 1_000}
 
 

@@ -129,13 +129,11 @@ class Agent:
             yield from self._procfs.processes()
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
-            while True:
+            while not self._stopping:  # however much there is to read: after the detach it comes to an end
                 batch = ring.read()
                 if batch:
                     sleep_s = _POLL_S
                     yield batch
-                elif self._stopping:
-                    break
                 else:
                     time.sleep(sleep_s)
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)

@@ -25,16 +25,16 @@ class Programs(msgspec.Struct, frozen=True):
     without: str = ""
     """Empty if there is no doing without."""
 
-    operations: frozenset[Operation] = frozenset(Operation)
-    """Needed only if one of these is selected."""
+    operations: frozenset[Operation] | None = frozenset(Operation)
+    """Needed only if one of these is selected; None: in any case."""
 
     variants: tuple[frozenset[str], ...] = (frozenset(),)
     """Programs to leave out: the first variant that the kernel takes is used."""
 
 
 CATALOGUE: Final = (
-    Programs("workload"),
-    Programs("process"),
+    Programs("workload", operations=None),
+    Programs("process", operations=None),
     Programs("syscall"),
     Programs(
         "named",
@@ -72,19 +72,23 @@ class Kernel:
         self._library = Libbpf()
         self._maps: dict[str, Map] = {}
         self._objects: list[Object] = []
+        self._left_out: dict[str, bytes] = {}
+        """What each map was told last."""
+
         self.missing: dict[str, str] = {}
         """By object that the kernel did not take: what that costs."""
 
     def load(self, selection: Selection) -> Ring:
         """Load and attach all that this selection needs; the ring of their records."""
         try:
+            selected = {Operation[name.upper()] for name in selection.operations}
             for programs in CATALOGUE:
-                if programs.operations & {Operation[name.upper()] for name in selection.operations}:
+                if programs.operations is None or programs.operations & selected:
                     self._load(programs)
             self.select(selection)
-            syscalls = self._maps["syscalls"]
-            for slot, row in kernel_rows():
-                syscalls.update(slot.to_bytes(4, "little"), row)
+            if "syscalls" in self._maps:
+                for slot, row in kernel_rows():
+                    self._maps["syscalls"].update(slot.to_bytes(4, "little"), row)
             for loaded in self._objects:
                 loaded.attach()
             return Ring(self._maps["records"], self._ring_bytes)
@@ -133,12 +137,17 @@ class Kernel:
 
     def leave_out_group(self, cgroup_id: int) -> None:
         """From now on count the events of this cgroup as filtered in the kernel."""
-        self._maps["unwanted_groups"].update(cgroup_id.to_bytes(8, "little"), b"\1")
+        self._leave_out("unwanted_groups", cgroup_id.to_bytes(8, "little"))
 
     def leave_out_image(self, record: Record) -> None:
         """The same for the image that this record's process runs."""
-        key = IMAGE.pack(record.start_ns, record.host_pid, record.exec_id)
-        self._maps["unwanted_images"].update(key, b"\1")
+        self._leave_out("unwanted_images", IMAGE.pack(record.start_ns, record.host_pid, record.exec_id))
+
+    def _leave_out(self, name: str, key: bytes) -> None:
+        # what was sent before the kernel knew comes in a row
+        if self._left_out.get(name) != key:
+            self._maps[name].update(key, b"\1")
+            self._left_out[name] = key
 
     def counts(self) -> dict[tuple[int, str], KernelCounts]:
         """The ledger's kernel side, by CPU and operation."""
