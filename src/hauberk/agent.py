@@ -4,6 +4,7 @@ The only place where the edges meet. One thread reads the ring buffer, makes eve
 output writes in a thread of its own.
 """
 
+import gc
 import os
 import platform
 import pwd
@@ -33,6 +34,9 @@ from hauberk.sinks.output import Output
 _POLL_S: Final = 0.002
 _POLL_IDLE_S: Final = 0.02
 """How long to sleep when the ring was empty: from the first up to the second, doubling."""
+
+_GC_THRESHOLD: Final = 50_000
+"""Events make no cycles, so looking for some at every few of them is work for nothing."""
 
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
@@ -187,6 +191,7 @@ def open_output(config: Config, ledger: Ledger) -> Output:
 
 def tell(batches: Iterable[bytes], pipeline: Pipeline, outputs: Sequence[Output]) -> None:
     """The whole way, from batches to outputs, until there are no more."""
+    gc.set_threshold(_GC_THRESHOLD)
     for batch in batches:
         events = pipeline.events(batch)
         if events:
