@@ -178,11 +178,12 @@ struct selection {
 	__u8 by_group;		 /* hold events against unwanted_groups */
 	__u8 by_image;		 /* ... and against unwanted_images */
 	__u32 prefix_size;	 /* 0: any path */
+	__u32 ring_limit;	 /* bytes of the ring buffer that events may fill; the rest is for state */
 	__u8 errnos[ERRNO_COUNT]; /* 1: wanted; 0 stands for all errors beyond the array */
 	char prefix[PREFIX_SIZE];
 };
 
-_Static_assert(sizeof(struct selection) == 468, "selection is ABI");
+_Static_assert(sizeof(struct selection) == 472, "selection is ABI");
 
 /* One image that a process runs: the key of `unwanted`. */
 struct image {

@@ -25,12 +25,14 @@
 #define X32_SYSCALL_BIT 0x40000000    /* arch/x86/include/uapi/asm/unistd.h */
 #define PF_KTHREAD 0x00200000	      /* include/linux/sched.h */
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
+/* include/linux/dcache.h; read whole, so its own layout must be the kernel's (it is that since 3.5) */
 struct qstr {
+	__u32 hash;
 	__u32 len;
 	const unsigned char *name;
 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct hlist_bl_node {
 	struct hlist_bl_node **pprev;

@@ -10,6 +10,7 @@
  */
 #include "lib/arguments.bpf.h"
 #include "lib/query.bpf.h"
+#include <asm/unistd_64.h>
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
@@ -47,7 +48,8 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 		if (!syscall || !syscall->known)
 			return 0;
 	}
-	add_arguments(slot);
+	if (syscall->object != OBJECT_IMAGE)
+		add_arguments(slot);
 
 	pending = bpf_task_storage_get(&pendings, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!pending)
@@ -65,10 +67,10 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
-/* True if an unreadable page is the only reason why an argument is missing. */
-static __always_inline bool must_copy_again(const struct pending *pending)
+/* True if the strings that were kept when the call began are all that is needed. */
+static __always_inline bool has_strings(const struct pending *pending, const struct syscall *syscall)
 {
-	return pending->flags & RECORD_UNREADABLE;
+	return syscall->object != OBJECT_IMAGE && !(pending->flags & RECORD_UNREADABLE);
 }
 
 /* Adds the paths that the kernel's own objects gave while the call ran. */
@@ -154,11 +156,11 @@ __noinline int tell_call(__u32 slot)
 		add_how(draft, draft->record.arguments[2]);
 	if (sk) {
 		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
-	} else if (pending && !must_copy_again(pending)) {
+	} else if (pending && has_strings(pending, syscall)) {
 		add_raw(draft, pending->items, pending->size);
 		draft->record.flags |= pending->flags;
 	} else if (!file) {
-		if (syscall->at_entry)
+		if (syscall->at_entry && syscall->object != OBJECT_IMAGE)
 			draft->record.flags |= RECORD_LATE;
 		add_arguments(slot);
 	}

@@ -235,19 +235,19 @@ static __always_inline void draft_send(struct draft *draft, struct counters *cou
 {
 	__u32 zero = 0, size = draft->record.size;
 	__u64 *sequence = bpf_map_lookup_elem(&sequences, &zero);
+	struct selection *selection = selected();
 	bool state = draft->record.flags & RECORD_STATE;
 	bool full;
 	long error = -1;
 
-	if (!sequence)
+	if (!sequence || !selection)
 		return;
 	draft->record.sequence = __sync_fetch_and_add(sequence, 1);
 	if (size > ITEMS_SIZE)
 		size = ITEMS_SIZE;
 	size += sizeof(draft->record);
 	draft->record.size = size;
-	full = !state && bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) >
-				 bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 4 * 3;
+	full = !state && bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > selection->ring_limit;
 	if (!full)
 		error = bpf_ringbuf_output(&records, &draft->record, size, BPF_RB_NO_WAKEUP);
 	if (state)

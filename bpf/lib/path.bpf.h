@@ -37,7 +37,7 @@ static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 static long path_step(__u32 step, struct path_walk *walk)
 {
 	struct dentry *dentry = walk->dentry, *parent;
-	const unsigned char *name;
+	struct qstr name = {};
 	__u32 start, size;
 
 	if (dentry == walk->mount_root) {
@@ -53,13 +53,13 @@ static long path_step(__u32 step, struct path_walk *walk)
 	}
 
 	parent = BPF_CORE_READ(dentry, d_parent);
-	name = BPF_CORE_READ(dentry, d_name.name);
-	size = BPF_CORE_READ(dentry, d_name.len) & (NAME_SIZE - 1);
+	bpf_core_read(&name, sizeof(name), &dentry->d_name);
+	size = name.len & (NAME_SIZE - 1);
 
 	if (parent == dentry) { /* in no directory: a memfd, a pipe, or the end of a detached mount */
 		if (walk->start == PATH_SIZE) {
 			walk->start = PATH_SIZE - size;
-			bpf_probe_read_kernel(&walk->buffer->bytes[walk->start & (PATH_SIZE - 1)], size, name);
+			bpf_probe_read_kernel(&walk->buffer->bytes[walk->start & (PATH_SIZE - 1)], size, name.name);
 		}
 		return 1;
 	}
@@ -70,7 +70,7 @@ static long path_step(__u32 step, struct path_walk *walk)
 	}
 	start = (walk->start - size - 1) & (PATH_SIZE - 1);
 	walk->buffer->bytes[start] = '/';
-	if (bpf_probe_read_kernel(&walk->buffer->bytes[start + 1], size, name))
+	if (bpf_probe_read_kernel(&walk->buffer->bytes[start + 1], size, name.name))
 		walk->flags |= RECORD_UNREADABLE;
 	walk->start = start;
 	walk->dentry = parent;

@@ -177,11 +177,12 @@ class SelectionFields(NamedTuple):
     by_group: int
     by_image: int
     prefix_size: int
+    ring_limit: int
     errnos: bytes
     prefix: bytes
 
 
-SELECTION: Final = Struct("<IiiBBBBI192s256s")
+SELECTION: Final = Struct("<IiiBBBBII192s256s")
 
 
 class ImageFields(NamedTuple):

@@ -130,6 +130,7 @@ class Kernel:
                 selection.selects_workloads,
                 True,  # by image: at least the agent's own is left out
                 min(len(prefix), PREFIX_SIZE),
+                self._ring_bytes // 4 * 3,
                 bytes(number in selection.errors for number in range(ERRNO_COUNT)),
                 prefix,
             ),
