@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum limit {
-	ABI_VERSION = 1,	 /* grows with any change of this file; recordings carry it */
+	ABI_VERSION = 2,	 /* grows with any change of this file; recordings carry it */
 	PATH_SIZE = 4096,	 /* PATH_MAX of linux/limits.h */
 	ARGV_SIZE = 12288,	 /* bytes of argv that an exec record holds; more is cut and said so */
 	ADDRESS_SIZE = 128,	 /* sizeof(struct sockaddr_storage) */
@@ -47,7 +47,8 @@ enum operation {
 	OPERATION_FILE = 1,
 	OPERATION_NETWORK = 2,
 	OPERATION_SYSCALL = 3,
-	OPERATION_COUNT = 4,
+	OPERATION_CAPABILITIES = 4,
+	OPERATION_COUNT = 5,
 };
 
 enum record_flag {

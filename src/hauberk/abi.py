@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 PATH_SIZE = 4096
 ARGV_SIZE = 12288
 ADDRESS_SIZE = 128
@@ -39,7 +39,8 @@ class Operation(IntEnum):
     FILE = 1
     NETWORK = 2
     SYSCALL = 3
-    COUNT = 4
+    CAPABILITIES = 4
+    COUNT = 5
 
 
 class RecordFlag(IntFlag):

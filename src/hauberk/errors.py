@@ -4,6 +4,7 @@ HauberkError
 ├── ConfigError        the operator's settings are wrong
 ├── DecodeError        bytes from the kernel, or of a recording, are not what we know
 ├── KernelError        the kernel refused: program load, attach, map
+├── PolicyError        a policy document is wrong, or holds more than can be enforced
 └── SinkError          a destination refused
 
 Anything else that escapes is a bug, and is shown with its traceback.
@@ -38,3 +39,9 @@ class SinkError(HauberkError):
     """A destination cannot be written to."""
 
     exit_code = 6
+
+
+class PolicyError(HauberkError):
+    """A policy document is wrong, or holds more than can be enforced; names file and line."""
+
+    exit_code = 3

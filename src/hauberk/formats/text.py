@@ -23,6 +23,7 @@ _OPERATION_COLOURS: Final = {
     Operation.FILE: "\x1b[34m",
     Operation.NETWORK: "\x1b[35m",
     Operation.SYSCALL: "\x1b[33m",
+    Operation.CAPABILITIES: "\x1b[36m",
 }
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from hauberk.abi import Operation
+from hauberk.model.policy import Verdict
 from hauberk.model.process import Process
 from hauberk.model.workload import Workload
 
@@ -58,3 +59,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     cwd: str
     tty: str | None
+
+    verdict: Verdict | None = None
+    """What was decided; with one, the event is an alert."""
+
+    @property
+    def is_alert(self) -> bool:
+        return self.verdict is not None
