@@ -26,6 +26,11 @@ enum limit {
 	PREFIX_SIZE = 256,	 /* of the path that the operator asked for */
 	ERRNO_COUNT = 192,
 	OPEN_HOW_SIZE = 24,	 /* flags, mode, resolve: linux/openat2.h */
+	GLOB_STATES = 65535,	 /* of the automaton of a rule table; state 0 leads nowhere */
+	LIST_SIZE = 64,		 /* rules with different conditions for one and the same path */
+	HASH_PRIME = 2147483647, /* 2^31 - 1 */
+	SUBJECT_COUNT = 65536,	 /* workloads with rules */
+	SET_COUNT = 16384,	 /* different rule tables */
 };
 
 enum hook {
@@ -38,7 +43,36 @@ enum hook {
 	HOOK_IO_URING = 6, /* tp_btf/io_uring_complete */
 	HOOK_CGROUP = 7,   /* tp_btf/cgroup_mkdir; also one for each cgroup that was there before */
 	HOOK_PROCESS = 8,  /* no hook: a process that was there before, told by procfs */
-	HOOK_COUNT = 9,
+	HOOK_LSM = 9,	   /* a decision of an LSM program; argument 0 is its enum lsm_hook */
+	HOOK_COUNT = 10,
+};
+
+/* The LSM hooks that decide, by the names of linux/lsm_hook_defs.h. */
+enum lsm_hook {
+	LSM_NONE = 0,
+	LSM_BPRM_CHECK_SECURITY = 1,
+	LSM_FILE_OPEN = 2,
+	LSM_FILE_PERMISSION = 3,
+	LSM_MMAP_FILE = 4,
+	LSM_FILE_MPROTECT = 5,
+	LSM_PATH_MKNOD = 6,
+	LSM_PATH_MKDIR = 7,
+	LSM_PATH_RMDIR = 8,
+	LSM_PATH_UNLINK = 9,
+	LSM_PATH_SYMLINK = 10,
+	LSM_PATH_LINK = 11,
+	LSM_PATH_RENAME = 12,
+	LSM_PATH_CHMOD = 13,
+	LSM_PATH_CHOWN = 14,
+	LSM_PATH_TRUNCATE = 15,
+	LSM_SOCKET_CREATE = 16,
+	LSM_SOCKET_CONNECT = 17,
+	LSM_SOCKET_BIND = 18,
+	LSM_SOCKET_LISTEN = 19,
+	LSM_SOCKET_ACCEPT = 20,
+	LSM_SOCKET_SENDMSG = 21,
+	LSM_CAPABLE = 22,
+	LSM_COUNT = 23,
 };
 
 /* KubeArmor's classes; what the operator selects and the ledger is kept by. */
@@ -59,6 +93,7 @@ enum record_flag {
 	RECORD_DELETED = 16,   /* the object has no name in its file system any more */
 	RECORD_LATE = 32,      /* an argument was copied after the call, not before it */
 	RECORD_SCRIPT = 64,    /* the image is an interpreter; argv is the interpreter's */
+	RECORD_ALERT = 128,    /* carries an ITEM_VERDICT, and came by the ring of alerts */
 };
 
 enum item_kind {
@@ -74,6 +109,7 @@ enum item_kind {
 	ITEM_CGROUP = 10,    /* path of a cgroup in its hierarchy */
 	ITEM_DNS = 11,	     /* a DNS message */
 	ITEM_COMM = 12,	     /* name of the thread */
+	ITEM_VERDICT = 13,   /* struct verdict */
 };
 
 struct item {
@@ -168,6 +204,122 @@ struct counters {
 };
 
 _Static_assert(sizeof(struct counters) == 80, "counters is ABI");
+
+/*
+ * Rules. A workload's rules are one table, a hash from `struct table_key` to
+ * four words, whose size does not matter to a look-up. It is built by the agent
+ * (policy/compile.py) and never changes: other rules are another table.
+ */
+
+/* What rules are asked about, each with rules of its own. */
+enum rule_class {
+	CLASS_PROCESS = 0,
+	CLASS_FILE = 1,
+	CLASS_NETWORK = 2,
+	CLASS_CAPABILITIES = 3,
+	CLASS_FILELESS_EXEC = 4, /* the presets */
+	CLASS_ANONYMOUS_MAP_EXEC = 5,
+	CLASS_PROTECT_ENV = 6,
+	CLASS_PROTECT_PROC = 7,
+	CLASS_EXEC = 8,
+	CLASS_SYSCALL = 16, /* + slot */
+};
+
+/*
+ * Keys of a table. Text is known by its length and a hash that has a secret of
+ * the node in it, so that nobody can look for a path that passes for another.
+ * `list`: a number that stands for the rules to try, 0 for none.
+ */
+enum table_kind {
+	TABLE_CLASS = 1,	    /* class -> table_flags, posture, first state of its globs, list for anything */
+	TABLE_EXACT = 2,	    /* path -> list */
+	TABLE_DIRECTORY = 3,	    /* path with its slash -> list for what is in it, list for all below that */
+	TABLE_NAME = 4,		    /* last name of a path -> list */
+	TABLE_NUMBER = 5,	    /* enum number_kind and a number -> list */
+	TABLE_LIST = 6,		    /* list, source, position -> rule, decision, bits of enum condition, arguments */
+	TABLE_SOURCE_EXACT = 7,	    /* path of an image -> source */
+	TABLE_SOURCE_DIRECTORY = 8, /* path with its slash -> source of what is in it, of all below that */
+	TABLE_ARGUMENT = 9,	    /* set of arguments (as `of`) and one of them -> 1 */
+};
+
+enum number_kind {
+	NUMBER_PROTOCOL = 1,   /* of an internet socket, linux/in.h */
+	NUMBER_TYPE = 2,       /* of any socket, linux/net.h */
+	NUMBER_CAPABILITY = 3, /* linux/capability.h */
+};
+
+enum table_flag {
+	TABLE_HAS_ALLOW = 1,   /* the posture acts */
+	TABLE_HAS_SOURCES = 2, /* it matters which image acts */
+	TABLE_HAS_PATHS = 4,
+	TABLE_HAS_NAMES = 8,
+	TABLE_HAS_GLOBS = 16,
+	TABLE_HAS_ARGUMENTS = 32,
+};
+
+/*
+ * Rules with conditions: one that allows does so when all hold, one that audits
+ * or blocks when not all do; but the last is asked of any rule.
+ */
+enum condition {
+	CONDITION_OWNER = 1,	 /* the user owns the object */
+	CONDITION_READ = 2,	 /* the object is not changed */
+	CONDITION_ARGUMENTS = 4, /* every argument is in the set */
+	CONDITION_TERMINAL = 8,	 /* the process has a terminal */
+};
+
+/* In the order in which they win over each other, where nothing else tells rules apart. */
+enum decision {
+	DECISION_NONE = 0,
+	DECISION_ALLOW = 1,
+	DECISION_AUDIT = 2,
+	DECISION_BLOCK = 3,
+};
+
+struct table_key {
+	__u16 kind;	/* enum table_kind */
+	__u16 of;	/* enum rule_class */
+	__u32 length;	/* of the text; the source, for TABLE_LIST */
+	__u32 hash[2];	/* of the text; two numbers, for the others */
+};
+
+struct table_value {
+	__u32 words[4];
+};
+
+/* One state of the automaton of a table's globs. */
+struct glob_state {
+	__u16 next[256]; /* state by byte */
+	__u32 list;	 /* for a path that ends here */
+};
+
+/* The rules of one cgroup and of all below it that have none of their own; cgroup 0 is the host. */
+struct subject {
+	__u32 set;     /* names a table */
+	__u32 classes; /* bit set of the enum rule_class that it has rules for; bit 16 for system calls */
+};
+
+/* What all decisions need; written by the agent. */
+struct matching {
+	__u32 secrets[2]; /* of the hash, each below HASH_PRIME */
+	__u32 host_pid_ns;
+	__u32 observes; /* no LSM program decides: the tracepoint programs do, after the fact */
+};
+
+/* What was decided: the content of an ITEM_VERDICT. */
+struct verdict {
+	__u32 set;
+	__u32 rule; /* in that set; 0: the posture */
+	__u32 decision; /* enum decision */
+	__u32 denied;	/* ... and did it come to that? */
+};
+
+_Static_assert(sizeof(struct table_key) == 16, "table_key is ABI");
+_Static_assert(sizeof(struct table_value) == 16, "table_value is ABI");
+_Static_assert(sizeof(struct glob_state) == 516, "glob_state is ABI");
+_Static_assert(sizeof(struct subject) == 8, "subject is ABI");
+_Static_assert(sizeof(struct matching) == 16, "matching is ABI");
+_Static_assert(sizeof(struct verdict) == 16, "verdict is ABI");
 
 /* What the operator wants to see; written by the agent, may change while running. */
 struct selection {

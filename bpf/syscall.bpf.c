@@ -21,13 +21,13 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	struct pending *pending;
 	struct draft *draft;
 	__u32 slot = slot_of(task, number);
-	__u32 zero = 0, size;
+	__u32 size;
 
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->at_entry)
 		return 0;
 	selection = selected();
-	draft = bpf_map_lookup_elem(&drafts, &zero);
+	draft = draft_here();
 	if (!selection || !draft)
 		return 0;
 	/* how it will end is not known yet: any result will do */

@@ -239,13 +239,13 @@ static __always_inline int complete(struct io_kiocb *done, long result)
 	struct draft *draft;
 	struct file *file = NULL;
 	struct sock *sk = NULL;
-	__u32 zero = 0, slot, size;
+	__u32 slot, size;
 	int reason;
 
 	request = bpf_map_lookup_elem(&requests, &key);
 	if (!request)
 		return 0;
-	draft = bpf_map_lookup_elem(&drafts, &zero);
+	draft = draft_here();
 	slot = request->record.syscall;
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!draft || !selection || !syscall)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-BIT_SETS = {"record_flag"}
+BIT_SETS = {"record_flag", "table_flag", "condition"}
 LOOSE_CONSTANTS = {"limit"}
 FORMATS = {
     (1, False): "B",

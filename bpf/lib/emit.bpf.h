@@ -9,39 +9,20 @@
 #ifndef HAUBERK_EMIT_BPF_H
 #define HAUBERK_EMIT_BPF_H
 
+#define ITEM_MAX PATH_SIZE
+
 #include "kernel.h"
 #include "abi.h"
 #include "lib/path.bpf.h"
+#include "lib/scratch.bpf.h"
 #include "lib/task.bpf.h"
 #include "lib/visibility.bpf.h"
-
-#define ITEM_MAX PATH_SIZE
 
 /* raw records for the agent; sized by the loader */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20);
 } records SEC(".maps");
-
-/* One record under construction. The items leave room for one more at any time. */
-struct draft {
-	struct record record;
-	char items[ITEMS_SIZE];
-	struct path_buffer path;
-	__u64 call[ARGUMENT_COUNT]; /* arguments of a call that may hold events: no room on the stack */
-};
-
-/*
- * 0 -> the draft of this CPU. Its users are tracepoint programs, which run with
- * preemption off and do not interrupt each other; the packet program may
- * interrupt them and has the second one.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct draft);
-} drafts SEC(".maps");
 
 /* 0 -> how many records this CPU has wanted to send */
 struct {
@@ -50,13 +31,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } sequences SEC(".maps");
-
-static __always_inline struct draft *draft_here(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&drafts, &zero);
-}
 
 static __always_inline struct draft *draft_of(struct task_struct *task, __u16 hook)
 {

@@ -12,17 +12,24 @@
  * The cgroup that names the workload of @task: in the unified hierarchy, or in
  * the one of the v1 controller that container runtimes use on this host.
  */
-static __always_inline __u64 cgroup_id_of(struct task_struct *task, const struct selection *selection)
+static __always_inline struct cgroup *cgroup_of(struct task_struct *task, const struct selection *selection)
 {
 	struct cgroup_subsys_state *state = NULL;
-	struct css_set *cgroups = task->cgroups;
+	struct css_set *cgroups = BPF_CORE_READ(task, cgroups);
 
 	if (selection->cgroup_controller < 0)
-		return cgroups->dfl_cgrp->kn->id;
+		return BPF_CORE_READ(cgroups, dfl_cgrp);
 	bpf_probe_read_kernel(&state, sizeof(state),
 			      (char *)cgroups + bpf_core_field_offset(struct css_set, subsys) +
 				      selection->cgroup_controller * sizeof(state));
-	return BPF_CORE_READ(state, cgroup, kn, id);
+	return BPF_CORE_READ(state, cgroup);
+}
+
+static __always_inline __u64 cgroup_id_of(struct task_struct *task, const struct selection *selection)
+{
+	if (selection->cgroup_controller < 0)
+		return task->cgroups->dfl_cgrp->kn->id; /* without a helper's call */
+	return BPF_CORE_READ(cgroup_of(task, selection), kn, id);
 }
 
 static __always_inline struct upid pid_at(struct pid *pid, __u32 level)

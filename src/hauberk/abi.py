@@ -19,6 +19,11 @@ ITEMS_SIZE = 25600
 PREFIX_SIZE = 256
 ERRNO_COUNT = 192
 OPEN_HOW_SIZE = 24
+GLOB_STATES = 65535
+LIST_SIZE = 64
+HASH_PRIME = 2147483647
+SUBJECT_COUNT = 65536
+SET_COUNT = 16384
 
 
 class Hook(IntEnum):
@@ -31,7 +36,8 @@ class Hook(IntEnum):
     IO_URING = 6
     CGROUP = 7
     PROCESS = 8
-    COUNT = 9
+    LSM = 9
+    COUNT = 10
 
 
 class Operation(IntEnum):
@@ -51,6 +57,7 @@ class RecordFlag(IntFlag):
     DELETED = 16
     LATE = 32
     SCRIPT = 64
+    ALERT = 128
 
 
 class ItemKind(IntEnum):
@@ -66,6 +73,7 @@ class ItemKind(IntEnum):
     CGROUP = 10
     DNS = 11
     COMM = 12
+    VERDICT = 13
 
 
 class ArgumentKind(IntEnum):
@@ -193,3 +201,133 @@ class ImageFields(NamedTuple):
 
 
 IMAGE: Final = Struct("<QII")
+
+
+class LsmHook(IntEnum):
+    NONE = 0
+    BPRM_CHECK_SECURITY = 1
+    FILE_OPEN = 2
+    FILE_PERMISSION = 3
+    MMAP_FILE = 4
+    FILE_MPROTECT = 5
+    PATH_MKNOD = 6
+    PATH_MKDIR = 7
+    PATH_RMDIR = 8
+    PATH_UNLINK = 9
+    PATH_SYMLINK = 10
+    PATH_LINK = 11
+    PATH_RENAME = 12
+    PATH_CHMOD = 13
+    PATH_CHOWN = 14
+    PATH_TRUNCATE = 15
+    SOCKET_CREATE = 16
+    SOCKET_CONNECT = 17
+    SOCKET_BIND = 18
+    SOCKET_LISTEN = 19
+    SOCKET_ACCEPT = 20
+    SOCKET_SENDMSG = 21
+    CAPABLE = 22
+    COUNT = 23
+
+
+class RuleClass(IntEnum):
+    PROCESS = 0
+    FILE = 1
+    NETWORK = 2
+    CAPABILITIES = 3
+    FILELESS_EXEC = 4
+    ANONYMOUS_MAP_EXEC = 5
+    PROTECT_ENV = 6
+    PROTECT_PROC = 7
+    EXEC = 8
+    SYSCALL = 16
+
+
+class TableKind(IntEnum):
+    CLASS = 1
+    EXACT = 2
+    DIRECTORY = 3
+    NAME = 4
+    NUMBER = 5
+    LIST = 6
+    SOURCE_EXACT = 7
+    SOURCE_DIRECTORY = 8
+    ARGUMENT = 9
+
+
+class NumberKind(IntEnum):
+    PROTOCOL = 1
+    TYPE = 2
+    CAPABILITY = 3
+
+
+class TableFlag(IntFlag):
+    HAS_ALLOW = 1
+    HAS_SOURCES = 2
+    HAS_PATHS = 4
+    HAS_NAMES = 8
+    HAS_GLOBS = 16
+    HAS_ARGUMENTS = 32
+
+
+class Condition(IntFlag):
+    OWNER = 1
+    READ = 2
+    ARGUMENTS = 4
+    TERMINAL = 8
+
+
+class Decision(IntEnum):
+    NONE = 0
+    ALLOW = 1
+    AUDIT = 2
+    BLOCK = 3
+
+
+class TableKeyFields(NamedTuple):
+    kind: int
+    of: int
+    length: int
+    hash0: int
+    hash1: int
+
+
+TABLE_KEY: Final = Struct("<HHI2I")
+
+
+class TableValueFields(NamedTuple):
+    words0: int
+    words1: int
+    words2: int
+    words3: int
+
+
+TABLE_VALUE: Final = Struct("<4I")
+
+
+class SubjectFields(NamedTuple):
+    set: int
+    classes: int
+
+
+SUBJECT: Final = Struct("<II")
+
+
+class MatchingFields(NamedTuple):
+    secrets0: int
+    secrets1: int
+    host_pid_ns: int
+    observes: int
+
+
+MATCHING: Final = Struct("<2III")
+
+
+class VerdictFields(NamedTuple):
+    set: int
+    rule: int
+    decision: int
+    denied: int
+
+
+VERDICT: Final = Struct("<IIII")

@@ -19,6 +19,17 @@ class Node(msgspec.Struct, frozen=True):
     """The machine ID."""
 
 
+class Folded(msgspec.Struct, frozen=True):
+    """How many alerts one alert stands for, and when they were."""
+
+    count: int
+    """Itself included; alerts that were delivered on their own are not."""
+
+    first_ns: int
+    last_ns: int
+    """Nanoseconds since the Unix epoch, UTC, as all times of events."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Something a workload did; without a verdict it is telemetry (a log)."""
 
@@ -62,6 +73,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     verdict: Verdict | None = None
     """What was decided; with one, the event is an alert."""
+
+    folded: Folded | None = None
+    """Only of an alert that stands for several: the last of them, told again for all."""
 
     @property
     def is_alert(self) -> bool:

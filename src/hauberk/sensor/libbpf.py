@@ -6,16 +6,19 @@ Everything here raises `KernelError` with what libbpf said, never returns a null
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from hauberk.errors import KernelError
 
 BPF_ANY: Final = 0
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _DEBUG: Final = 2
+_BATCH: Final = 8192
+"""Entries that one call writes to a map."""
+
 _LOG_LINES: Final = 12
 """How much of libbpf's last words an error repeats; the verifier's log ends with its reason."""
 
@@ -55,6 +58,13 @@ class Libbpf:
         self.map_update = self._declare("bpf_map_update_elem", c_int, c_int, c_void_p, c_void_p, c_uint64)
         self.map_lookup = self._declare("bpf_map_lookup_elem", c_int, c_int, c_void_p, c_void_p)
         self.map_delete = self._declare("bpf_map_delete_elem", c_int, c_int, c_void_p)
+        self.map_update_batch = self._declare(
+            "bpf_map_update_batch", c_int, c_int, c_void_p, c_void_p, c_void_p, c_void_p
+        )
+        self.map_next_key = self._declare("bpf_map_get_next_key", c_int, c_int, c_void_p, c_void_p)
+        self.map_create = self._declare(
+            "bpf_map_create", c_int, c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p
+        )
         self.test_run = self._declare("bpf_prog_test_run_opts", c_int, c_int, c_void_p)
 
     def _declare(self, name: str, returns: Any, *takes: Any) -> Any:
@@ -95,12 +105,86 @@ class Map:
         if self._library.map_update(self.fd, key, value, BPF_ANY):
             raise self._library.fail(f"map {self.name}: cannot write an entry")
 
+    def update_all(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set many entries with few calls."""
+        for begin in range(0, len(keys), _BATCH):
+            some = keys[begin : begin + _BATCH]
+            count = c_uint32(len(some))
+            options = _BatchOptions(size=ctypes.sizeof(_BatchOptions))
+            if self._library.map_update_batch(
+                self.fd,
+                b"".join(some),
+                b"".join(values[begin : begin + _BATCH]),
+                ctypes.byref(count),
+                ctypes.byref(options),
+            ):
+                raise self._library.fail(f"map {self.name}: cannot write {len(some):,} entries")
+
+    def delete(self, key: bytes) -> bool:
+        """Remove one entry; False if there was none."""
+        return not self._library.map_delete(self.fd, key)
+
+    def keys(self, key_size: int) -> Iterator[bytes]:
+        """All keys; an entry that comes or goes meanwhile may be told twice or not at all."""
+        key = None
+        following = ctypes.create_string_buffer(key_size)
+        while not self._library.map_next_key(self.fd, key, following):
+            key = following.raw
+            yield key
+
     def lookup(self, key: bytes, value_size: int) -> bytes | None:
         """The value in bytes (for a per-CPU map: of all possible CPUs, one after the other)."""
         value = ctypes.create_string_buffer(value_size)
         if self._library.map_lookup(self.fd, key, value):
             return None
         return value.raw
+
+
+class _BatchOptions(ctypes.Structure):
+    """libbpf's `struct bpf_map_batch_opts`."""
+
+    _fields_ = [("size", c_size_t), ("element_flags", c_uint64), ("flags", c_uint64)]
+
+
+class _CreateOptions(ctypes.Structure):
+    """The beginning of libbpf's `struct bpf_map_create_opts`; its first field tells where ours ends."""
+
+    _fields_ = [
+        ("size", c_size_t),
+        ("btf_fd", c_uint32),
+        ("btf_key_type_id", c_uint32),
+        ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32),
+        ("inner_map_fd", c_uint32),
+        ("map_flags", c_uint32),
+    ]
+
+
+class OwnMap(Map):
+    """A map that we made ourselves; the kernel keeps it as long as we or another map hold it."""
+
+    def __init__(
+        self,
+        library: Libbpf,
+        name: str,
+        *,
+        kind: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int,
+    ) -> None:
+        options = _CreateOptions(size=ctypes.sizeof(_CreateOptions), map_flags=flags)
+        fd = library.map_create(kind, name.encode(), key_size, value_size, max_entries, ctypes.byref(options))
+        if fd < 0:
+            raise library.fail(f"cannot make the map {name} of {max_entries:,} entries")
+        super().__init__(library, name, fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
 
 
 class Object:

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Room to work in: a record is too large for the stack of a program.
+ *
+ * Tracepoint programs run with preemption off and do not interrupt each other:
+ * one draft per CPU is enough. LSM programs (HAUBERK_LSM) stay on their CPU but
+ * may be preempted there by a task that runs one too, so they have several
+ * drafts and each task takes one for its own.
+ */
+#ifndef HAUBERK_SCRATCH_BPF_H
+#define HAUBERK_SCRATCH_BPF_H
+
+#include "kernel.h"
+#include "abi.h"
+#include "lib/path.bpf.h"
+
+/* One record under construction. The items leave room for one more at any time. */
+struct draft {
+	struct record record;
+	char items[ITEMS_SIZE];
+	struct path_buffer path;
+	__u64 call[ARGUMENT_COUNT]; /* arguments of a call that may hold events: no room on the stack */
+};
+
+/* What is asked of the rules; see lib/rules.bpf.h. */
+struct question {
+	__u32 of;	       /* enum rule_class */
+	__u32 start;	       /* of the path in the draft; PATH_SIZE: there is none */
+	__u32 met;	       /* bits of enum condition */
+	__u32 number_kinds[2]; /* enum number_kind; 0: none */
+	__u32 numbers[2];
+	__u32 unreadable; /* the path is not known whole */
+	__u32 argv_at;	  /* of the arguments in the draft's items */
+	__u32 argv_size;
+};
+
+struct answer {
+	__u32 set;
+	__u32 rule;
+	__u32 decision; /* enum decision */
+};
+
+struct ruling {
+	struct question question;
+	struct answer answer;
+	__u32 path_list, glob_list; /* of rules that may hold */
+	__u32 name_at;		    /* where the last name of the path begins */
+	__u32 zero; /* which the verifier does not know: it would follow a loop that begins with a number step by step */
+	struct path_buffer source;
+};
+
+#ifdef HAUBERK_LSM
+
+#define DRAFT_COUNT 4
+#define DRAFTS lsm_drafts
+#define RULINGS lsm_rulings
+
+/* number of a draft -> the task that has it; 0: nobody */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DRAFT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} owners SEC(".maps");
+
+static __always_inline __u32 draft_number(__u64 owner)
+{
+	for (__u32 i = 0; i < DRAFT_COUNT; i++) {
+		__u32 key = i;
+		__u64 *had_by = bpf_map_lookup_elem(&owners, &key);
+
+		if (had_by && *had_by == owner)
+			return i;
+	}
+	return DRAFT_COUNT;
+}
+
+/* Takes a draft for this task; false if more tasks are in the middle of a decision than there are drafts. */
+static __always_inline bool draft_take(void)
+{
+	for (__u32 i = 0; i < DRAFT_COUNT; i++) {
+		__u32 key = i;
+		__u64 *had_by = bpf_map_lookup_elem(&owners, &key);
+
+		if (had_by && !__sync_val_compare_and_swap(had_by, 0, bpf_get_current_task()))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline void draft_give_back(void)
+{
+	__u32 number = draft_number(bpf_get_current_task());
+	__u64 *had_by = bpf_map_lookup_elem(&owners, &number);
+
+	if (had_by)
+		*had_by = 0;
+}
+
+static __always_inline __u32 draft_mine(void)
+{
+	return draft_number(bpf_get_current_task());
+}
+
+#else
+
+#define DRAFT_COUNT 1
+#define DRAFTS drafts
+#define RULINGS rulings
+
+static __always_inline __u32 draft_mine(void)
+{
+	return 0;
+}
+
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DRAFT_COUNT);
+	__type(key, __u32);
+	__type(value, struct draft);
+} DRAFTS SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DRAFT_COUNT);
+	__type(key, __u32);
+	__type(value, struct ruling);
+} RULINGS SEC(".maps");
+
+static __always_inline struct draft *draft_here(void)
+{
+	__u32 mine = draft_mine();
+
+	return bpf_map_lookup_elem(&DRAFTS, &mine);
+}
+
+static __always_inline struct ruling *ruling_here(void)
+{
+	__u32 mine = draft_mine();
+
+	return bpf_map_lookup_elem(&RULINGS, &mine);
+}
+
+#endif
