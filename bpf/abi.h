@@ -190,7 +190,8 @@ enum filter {
 	FILTER_PROCESS = 2,
 	FILTER_PATH = 3,
 	FILTER_RESULT = 4,
-	FILTER_COUNT = 5,
+	FILTER_ALERT = 5, /* told, but as an alert */
+	FILTER_COUNT = 6,
 };
 
 /* The ledger's kernel side: one per CPU and operation. */
@@ -203,7 +204,7 @@ struct counters {
 	__u64 filtered[FILTER_COUNT];
 };
 
-_Static_assert(sizeof(struct counters) == 80, "counters is ABI");
+_Static_assert(sizeof(struct counters) == 88, "counters is ABI");
 
 /*
  * Rules. A workload's rules are one table, a hash from `struct table_key` to
@@ -222,6 +223,8 @@ enum rule_class {
 	CLASS_PROTECT_ENV = 6,
 	CLASS_PROTECT_PROC = 7,
 	CLASS_EXEC = 8,
+	CLASS_MAP_EXEC = 9, /* code of a file that is mapped, not executed: ld.so FILE */
+	CLASS_MOVE = 10,    /* a directory that is renamed, with what rules are about below it */
 	CLASS_SYSCALL = 16, /* + slot */
 };
 
@@ -302,8 +305,8 @@ struct subject {
 /* What all decisions need; written by the agent. */
 struct matching {
 	__u32 secrets[2]; /* of the hash, each below HASH_PRIME */
-	__u32 host_pid_ns;
-	__u32 observes; /* no LSM program decides: the tracepoint programs do, after the fact */
+	__u32 traced;	  /* bits as in `struct subject`: what no LSM program decides, but tracepoint programs do */
+	__u32 zero;
 };
 
 /* What was decided: the content of an ITEM_VERDICT. */

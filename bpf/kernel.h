@@ -38,8 +38,25 @@ struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	__u16 i_mode;
+	kuid_t i_uid;
+	struct super_block *i_sb;
+};
+
+struct pid;
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct dentry {
@@ -67,6 +84,8 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_mode;
+	unsigned int f_flags;
 	void *private_data;
 };
 
@@ -155,6 +174,14 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
+struct cred {
+	kuid_t fsuid;
+};
+
 struct thread_info {
 	__u32 status;
 };
@@ -176,12 +203,15 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
+	const struct cred *cred;
+	unsigned int in_execve : 1;
 	char comm[16];
 };
 
 struct linux_binprm {
 	const char *filename;
 	const char *interp;
+	struct file *file;
 };
 
 /* x86-64, asm/ptrace.h */
@@ -206,9 +236,11 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	__u16 sk_type;
 };
 
 struct socket {
+	__s16 type;
 	struct sock *sk;
 };
 
@@ -240,6 +272,10 @@ struct sk_buff {
 struct filename {
 	const char *name;
 };
+
+struct user_namespace;
+struct sockaddr;
+struct msghdr;
 
 struct io_uring_cqe {
 	__s32 res;

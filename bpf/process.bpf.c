@@ -10,6 +10,7 @@
  * record could be given a name.
  */
 #include "lib/arguments.bpf.h"
+#include "lib/observe.bpf.h"
 
 /* The strings of argv as the kernel has laid them out for the new image. */
 static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *mm)
@@ -35,6 +36,25 @@ static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *
 	item_end(draft, item, ITEM_ARGV, 0, size);
 }
 
+/* Prepares the question about the image whose path begins at @start of the draft's buffer, if it is asked. */
+__noinline int ask_about_exec(__u32 start, __u32 argv_size)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ruling *ruling = question_begin(CLASS_PROCESS);
+	struct draft *draft = draft_here();
+
+	if (!ruling || !draft || !(traced_here() & 1 << CLASS_PROCESS))
+		return 0;
+	ruling->question.start = start;
+	ruling->question.met = CONDITION_READ;
+	ruling->question.images = 1; /* who acted is the image that is gone */
+	ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+	ruling->question.argv_at = sizeof(struct item);
+	ruling->question.argv_size = argv_size;
+	question_describe(&ruling->question, task, BPF_CORE_READ(task, mm, exe_file, f_inode));
+	return 1;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -42,12 +62,14 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct selection *selection = selected();
 	struct mm_struct *mm = task->mm;
 	struct pending *pending;
+	struct ruling *ruling = ruling_here();
+	__u32 decision = DECISION_NONE, size;
 	struct file *executable;
 	struct draft *draft;
 	int reason;
 
 	draft = draft_begin(HOOK_EXEC);
-	if (!draft || !counters || !selection || !mm)
+	if (!draft || !ruling || !counters || !selection || !mm)
 		return 0;
 	pending = bpf_task_storage_get(&pendings, task, NULL, 0);
 	if (pending) {
@@ -59,23 +81,36 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (bprm->interp != bprm->filename)
 		draft->record.flags |= RECORD_SCRIPT;
 
+	add_new_argv(draft, mm);
+	size = draft->record.size;
 	executable = BPF_CORE_READ(mm, exe_file);
 	if (executable) {
-		add_path(&executable->f_path, ITEM_EXECUTABLE, 0);
+		__u32 start = build_path((__u64)&executable->f_path);
+
+		add_built_path(start, ITEM_EXECUTABLE, 0);
+		if (ask_about_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0))
+			decision = decide();
 		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
 			draft->record.flags |= RECORD_DELETED;
 	}
 	add_place(task);
 	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
-	add_new_argv(draft, mm);
 
 	counters->seen++;
 	reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
+	if (reason < 0 && decision >= DECISION_AUDIT)
+		reason = FILTER_ALERT;
 	if (reason >= 0) {
 		counters->filtered[reason]++;
 		draft->record.flags |= RECORD_STATE;
 	}
+	size = draft->record.size;
 	draft_send(draft, counters);
+	if (decision >= DECISION_AUDIT) {
+		draft->record.size = size;
+		draft->record.flags &= ~RECORD_STATE;
+		alert_send(draft, ruling, false);
+	}
 	return 0;
 }
 

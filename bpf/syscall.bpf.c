@@ -9,6 +9,7 @@
  * for a call that is not in the catalogue.
  */
 #include "lib/arguments.bpf.h"
+#include "lib/observe.bpf.h"
 #include "lib/query.bpf.h"
 #include <asm/unistd_64.h>
 
@@ -21,7 +22,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	struct pending *pending;
 	struct draft *draft;
 	__u32 slot = slot_of(task, number);
-	__u32 size;
+	__u32 size, traced;
 
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->at_entry)
@@ -31,8 +32,11 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	if (!selection || !draft)
 		return 0;
 	/* how it will end is not known yet: any result will do */
-	if (!(selection->operations >> syscall->operation & 1))
+	traced = traced_here();
+	if (!(selection->operations >> syscall->operation & 1) && !traced)
 		return 0;
+	if (syscall->object == OBJECT_IMAGE && (traced & 1 << CLASS_PROCESS)) /* while the image is there */
+		find_source(subject_of(task).set, 0);
 
 	draft->record.size = 0;
 	draft->record.flags = is_compat(task) ? RECORD_COMPAT : 0;
@@ -113,23 +117,25 @@ static __always_inline void add_how(struct draft *draft, __u64 how)
 		item_end(draft, item, ITEM_ARGUMENT, 2, OPEN_HOW_SIZE);
 }
 
-/* Adds to the draft, whose call and result are known, what the call was about, and sends it. */
-__noinline int tell_call(__u32 slot)
+/*
+ * Finds what the call in @slot left behind, and adds the path of a file to the
+ * draft, whose call and result are known. 1 if that path is not one that the
+ * operator wants to see.
+ */
+__noinline int find_object(__u32 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct pending *pending = bpf_task_storage_get(&pendings, task, NULL, 0);
 	struct selection *selection = selected();
+	struct ruling *ruling = ruling_here();
 	struct draft *draft = draft_here();
-	struct counters *counters;
 	struct file *file = NULL;
 	struct sock *sk = NULL;
+	bool unwanted;
+	__u32 start;
 	__s64 result;
 
-	if (!syscall || !selection || !draft)
-		return 0;
-	counters = counters_of(syscall->operation);
-	if (!counters)
+	if (!syscall || !selection || !ruling || !draft)
 		return 0;
 	result = draft->record.result;
 	if (syscall->object == OBJECT_OPENED && result >= 0)
@@ -140,32 +146,45 @@ __noinline int tell_call(__u32 slot)
 		sk = sock_of(task, result);
 	else if ((syscall->object == OBJECT_PEER || syscall->object == OBJECT_LOCAL) && result >= 0)
 		sk = sock_of(task, draft->record.arguments[0]);
-	if (file) {
-		__u32 start = build_path((__u64)&file->f_path);
+	ruling->file = (__u64)file;
+	ruling->sock = (__u64)sk;
+	ruling->file_start = PATH_SIZE;
+	if (!file)
+		return 0;
+	start = build_path((__u64)&file->f_path);
+	ruling->file_start = start;
+	unwanted = selection->prefix_size && !path_wanted(selection, &draft->path, start);
+	add_built_path(start, ITEM_OBJECT, 0);
+	if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
+		draft->record.flags |= RECORD_DELETED;
+	return unwanted;
+}
 
-		if (selection->prefix_size && !path_wanted(selection, &draft->path, start)) {
-			counters->filtered[FILTER_PATH]++;
-			return 0;
-		}
-		add_built_path(start, ITEM_OBJECT, 0);
-		if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
-			draft->record.flags |= RECORD_DELETED;
-	}
+/* Adds to the draft all else that the call in @slot was about. */
+__noinline int describe_call(__u32 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct pending *pending = bpf_task_storage_get(&pendings, task, NULL, 0);
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+
+	if (!syscall || !ruling || !draft)
+		return 0;
 	add_place(task);
 	if (syscall->arguments[2] == ARGUMENT_HOW)
 		add_how(draft, draft->record.arguments[2]);
-	if (sk) {
-		add_socket((__u64)sk, 0, syscall->object != OBJECT_LOCAL);
+	if (ruling->sock) {
+		add_socket(ruling->sock, 0, syscall->object != OBJECT_LOCAL);
 	} else if (pending && has_strings(pending, syscall)) {
 		add_raw(draft, pending->items, pending->size);
 		draft->record.flags |= pending->flags;
-	} else if (!file) {
+	} else if (!ruling->file) {
 		if (syscall->at_entry && syscall->object != OBJECT_IMAGE)
 			draft->record.flags |= RECORD_LATE;
 		add_arguments(slot);
 	}
 	add_named(slot);
-	draft_send(draft, counters);
 	return 0;
 }
 
@@ -188,7 +207,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	struct counters *counters;
 	struct syscall *syscall;
 	struct draft *draft;
-	__u32 slot = slot_of(task, regs->orig_ax);
+	__u32 slot = slot_of(task, regs->orig_ax), traced, decision = DECISION_NONE;
+	struct ruling *ruling;
 	int reason;
 
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
@@ -220,7 +240,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		goto done;
 	counters->seen++;
 	reason = filter_of(selection, syscall->operation, task, result, cgroup_id_of(task, selection));
-	if (reason >= 0) {
+	traced = result >= 0 ? traced_here() : 0;
+	if (reason >= 0 && !traced) {
 		counters->filtered[reason]++;
 		goto done;
 	}
@@ -232,7 +253,26 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (is_compat(task))
 		draft->record.flags |= RECORD_COMPAT;
 	take_arguments(draft->record.arguments, pending, regs, task);
-	tell_call(slot);
+	if (find_object(slot) && reason < 0)
+		reason = FILTER_PATH;
+	for (__u32 i = 0; i < CALL_QUESTIONS; i++)
+		if (traced && decision < DECISION_AUDIT && ask_about_call(slot, traced, i))
+			decision = decide();
+	if (decision >= DECISION_AUDIT && reason < 0)
+		reason = FILTER_ALERT;
+	if (reason >= 0) {
+		barrier_var(reason);
+		if ((__u32)reason < FILTER_COUNT)
+			counters->filtered[reason]++;
+		if (decision < DECISION_AUDIT)
+			goto done;
+	}
+	describe_call(slot);
+	ruling = ruling_here();
+	if (decision < DECISION_AUDIT)
+		draft_send(draft, counters);
+	else if (ruling)
+		alert_send(draft, ruling, false);
 done:
 	if (pending)
 		bpf_task_storage_delete(&pendings, task);

@@ -217,6 +217,7 @@ static __always_inline void draft_send(struct draft *draft, struct counters *cou
 	if (!sequence || !selection)
 		return;
 	draft->record.sequence = __sync_fetch_and_add(sequence, 1);
+	barrier_var(size); /* as above */
 	if (size > ITEMS_SIZE)
 		size = ITEMS_SIZE;
 	size += sizeof(draft->record);

@@ -93,4 +93,18 @@ __noinline int add_socket(__u64 socket, __u8 index, bool peer)
 	return 0;
 }
 
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define IPPROTO_TCP 6
+
+/* The protocol of an internet socket; 0 for any other (decode/arguments.py, effective_protocol). */
+static __always_inline __u32 effective_protocol(__u32 family, __u32 type, __u32 protocol)
+{
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	if (protocol)
+		return protocol;
+	return type == SOCK_STREAM ? IPPROTO_TCP : type == SOCK_DGRAM ? IPPROTO_UDP : 0;
+}
+
 #endif

@@ -25,7 +25,8 @@ struct path_walk {
 	struct dentry *dentry;
 	struct mount *mount;
 	struct dentry *mount_root;
-	__u32 start; /* of the path in the buffer; it ends at PATH_SIZE */
+	__u32 start; /* of the path in the buffer */
+	__u32 end;   /* ... at most PATH_SIZE */
 	__u32 flags; /* enum record_flag */
 };
 
@@ -57,8 +58,8 @@ static long path_step(__u32 step, struct path_walk *walk)
 	size = name.len & (NAME_SIZE - 1);
 
 	if (parent == dentry) { /* in no directory: a memfd, a pipe, or the end of a detached mount */
-		if (walk->start == PATH_SIZE) {
-			walk->start = PATH_SIZE - size;
+		if (walk->start == walk->end) {
+			walk->start = (walk->end - size) & (PATH_SIZE - 1);
 			bpf_probe_read_kernel(&walk->buffer->bytes[walk->start & (PATH_SIZE - 1)], size, name.name);
 		}
 		return 1;
@@ -78,29 +79,39 @@ static long path_step(__u32 step, struct path_walk *walk)
 }
 
 /*
- * Writes the path to the end of @buffer and returns where it starts; it ends
- * at PATH_SIZE, without a NUL. What went wrong is added to @flags.
+ * Writes the path in front of @end in @buffer and returns where it starts; it
+ * has no NUL. What went wrong is added to @flags.
  */
-static __always_inline __u32 path_build(struct path_buffer *buffer, struct vfsmount *mnt,
-					struct dentry *dentry, __u16 *flags)
+static __always_inline __u32 path_build_before(__u32 end, struct path_buffer *buffer, struct vfsmount *mnt,
+					       struct dentry *dentry, __u16 *flags)
 {
 	struct path_walk walk = {
 		.buffer = buffer,
 		.dentry = dentry,
 		.mount = mount_of(mnt),
 		.mount_root = BPF_CORE_READ(mnt, mnt_root),
-		.start = PATH_SIZE,
+		.start = end,
+		.end = end,
 	};
 
 	if (!dentry)
-		return PATH_SIZE;
+		return end;
 	bpf_loop(PATH_STEPS, path_step, &walk, 0);
-	if (walk.start == PATH_SIZE) { /* the root itself */
-		walk.start = PATH_SIZE - 1;
-		buffer->bytes[PATH_SIZE - 1] = '/';
-	}
 	*flags |= walk.flags;
 	return walk.start;
+}
+
+/* The same at the end of the buffer: the path ends at PATH_SIZE. */
+static __always_inline __u32 path_build(struct path_buffer *buffer, struct vfsmount *mnt,
+					struct dentry *dentry, __u16 *flags)
+{
+	__u32 start = path_build_before(PATH_SIZE, buffer, mnt, dentry, flags);
+
+	if (start == PATH_SIZE && dentry) { /* the root itself */
+		start = PATH_SIZE - 1;
+		buffer->bytes[PATH_SIZE - 1] = '/';
+	}
+	return start;
 }
 
 #endif

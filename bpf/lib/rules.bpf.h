@@ -93,7 +93,8 @@ struct subject_walk {
 
 static long subject_step(__u32 step, struct subject_walk *walk)
 {
-	__u64 id = BPF_CORE_READ(walk->cgroup, kn, id);
+	struct cgroup *cgroup = walk->cgroup;
+	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 	struct subject *subject = bpf_map_lookup_elem(&subjects, &id);
 	struct cgroup_subsys_state *parent;
 
@@ -101,7 +102,7 @@ static long subject_step(__u32 step, struct subject_walk *walk)
 		walk->found = *subject;
 		return 1;
 	}
-	parent = BPF_CORE_READ(walk->cgroup, self.parent);
+	parent = BPF_CORE_READ(cgroup, self.parent);
 	if (!parent)
 		return 1;
 	walk->cgroup = BPF_CORE_READ(parent, cgroup);
@@ -355,8 +356,12 @@ __noinline int try_list(__u32 set, __u32 list, __u32 source)
 	return 0;
 }
 
-/* The source that the current task's image is in this set's table. */
-__noinline int find_source(__u32 set)
+/*
+ * The source that the current task's image is in this set's table; or, where an
+ * exec has just replaced the image, the one that was there @images before, which
+ * must have been asked for then.
+ */
+__noinline int find_source(__u32 set, __u32 images)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct matching *matching = matching_here();
@@ -365,7 +370,7 @@ __noinline int find_source(__u32 set)
 		.image = {
 			.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
 			.tgid = BPF_CORE_READ(task, tgid),
-			.exec_id = BPF_CORE_READ(task, self_exec_id),
+			.exec_id = (__u32)BPF_CORE_READ(task, self_exec_id) - images,
 		},
 		.set = set,
 	};
@@ -380,7 +385,7 @@ __noinline int find_source(__u32 set)
 	if (known)
 		return *known;
 	executable = BPF_CORE_READ(task, mm, exe_file);
-	if (!executable || !matching || !ruling || !walk.table)
+	if (images || !executable || !matching || !ruling || !walk.table)
 		return 0;
 	walk_begin(&walk, ruling->source.bytes,
 		   path_build(&ruling->source, BPF_CORE_READ(executable, f_path.mnt),
@@ -389,6 +394,11 @@ __noinline int find_source(__u32 set)
 	source = walk_path(&walk, TABLE_SOURCE_EXACT);
 	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
 	return source;
+}
+
+static __always_inline const char *path_asked(const struct ruling *ruling, const struct draft *draft)
+{
+	return ruling->question.is_written ? ruling->written.bytes : draft->path.bytes;
 }
 
 /* Walks the path of the question and leaves in the ruling the lists that it leads to. */
@@ -405,7 +415,7 @@ __noinline int find_lists(__u32 set, __u32 glob_state)
 
 	if (!matching || !ruling || !draft || !walk.table)
 		return 0;
-	walk_begin(&walk, draft->path.bytes, ruling->question.start, matching, ruling);
+	walk_begin(&walk, path_asked(ruling, draft), ruling->question.start, matching, ruling);
 	walk.of = ruling->question.of;
 	if (glob_state)
 		walk.states = bpf_map_lookup_elem(&automata, &set);
@@ -434,7 +444,7 @@ __noinline int find_name(__u32 set)
 
 	if (!matching || !ruling || !draft || !walk.table)
 		return 0;
-	walk_begin(&walk, draft->path.bytes, ruling->name_at, matching, ruling);
+	walk_begin(&walk, path_asked(ruling, draft), ruling->name_at, matching, ruling);
 	walk.of = ruling->question.of;
 	return walk_path(&walk, TABLE_NAME);
 }
@@ -465,7 +475,7 @@ __noinline int decide_by(__u32 set)
 		return 1;
 	}
 	if (flags & TABLE_HAS_SOURCES)
-		source = find_source(set);
+		source = find_source(set, ruling->question.images);
 	if (anything)
 		try_list(set, anything, source);
 	if (ruling->question.start < PATH_SIZE && (flags & (TABLE_HAS_PATHS | TABLE_HAS_NAMES | TABLE_HAS_GLOBS))) {

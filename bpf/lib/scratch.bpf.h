@@ -32,6 +32,8 @@ struct question {
 	__u32 unreadable; /* the path is not known whole */
 	__u32 argv_at;	  /* of the arguments in the draft's items */
 	__u32 argv_size;
+	__u32 is_written; /* the path lies in the ruling, not in the draft */
+	__u32 images; /* how many images ago the acting one was: 1 after an exec */
 };
 
 struct answer {
@@ -45,8 +47,16 @@ struct ruling {
 	struct answer answer;
 	__u32 path_list, glob_list; /* of rules that may hold */
 	__u32 name_at;		    /* where the last name of the path begins */
+	__u64 mnt, dentry;	    /* of what the path is to be built of */
+	__u64 details[4];	    /* for the record */
+	__u64 file, sock;	    /* of a call: what it left behind, 0 if nothing */
+	__u32 file_start;	    /* of the file's path in the draft; PATH_SIZE: none */
 	__u32 zero; /* which the verifier does not know: it would follow a loop that begins with a number step by step */
 	struct path_buffer source;
+	union { /* a path as a caller wrote it: behind it may stand what the verifier wants to see */
+		struct path_buffer written;
+		char room[2 * PATH_SIZE];
+	};
 };
 
 #ifdef HAUBERK_LSM

@@ -107,7 +107,8 @@ class Filter(IntEnum):
     PROCESS = 2
     PATH = 3
     RESULT = 4
-    COUNT = 5
+    ALERT = 5
+    COUNT = 6
 
 
 class ItemFields(NamedTuple):
@@ -172,9 +173,10 @@ class CountersFields(NamedTuple):
     filtered2: int
     filtered3: int
     filtered4: int
+    filtered5: int
 
 
-COUNTERS: Final = Struct("<QQQQQ5Q")
+COUNTERS: Final = Struct("<QQQQQ6Q")
 
 
 class SelectionFields(NamedTuple):
@@ -240,6 +242,8 @@ class RuleClass(IntEnum):
     PROTECT_ENV = 6
     PROTECT_PROC = 7
     EXEC = 8
+    MAP_EXEC = 9
+    MOVE = 10
     SYSCALL = 16
 
 
@@ -316,8 +320,8 @@ SUBJECT: Final = Struct("<II")
 class MatchingFields(NamedTuple):
     secrets0: int
     secrets1: int
-    host_pid_ns: int
-    observes: int
+    traced: int
+    zero: int
 
 
 MATCHING: Final = Struct("<2III")

@@ -8,6 +8,7 @@ import gc
 import os
 import platform
 import pwd
+import secrets
 import signal
 import socket
 import sys
@@ -18,16 +19,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from hauberk.abi import HASH_PRIME
 from hauberk.config import Config
-from hauberk.errors import KernelError
+from hauberk.enforcement.directory import PolicyDirectory
+from hauberk.enforcement.installed import Installed
+from hauberk.enrich.throttle import Throttle
+from hauberk.errors import KernelError, PolicyError
 from hauberk.formats import FORMATS
 from hauberk.metrics import Ledger, OutputCounts
-from hauberk.model.event import Node
+from hauberk.model.event import Event, Node
+from hauberk.model.policy import Action
+from hauberk.model.workload import Workload
 from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.policy.decide import Numbered, Posture
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
+from hauberk.sensor.ring import Ring
+from hauberk.sensor.tables import TRACED, TRACED_ALL
 from hauberk.sinks import SINKS, Sink
 from hauberk.sinks.output import Output
 
@@ -84,6 +94,7 @@ class Agent:
         self._kernel = Kernel(report.cgroups, config.ring_bytes)
         self._procfs = Procfs(Path(report.cgroups.mount))
         self._users_changed = 0.0
+        self._workloads: dict[int, Workload] = {}
         self._surroundings = Surroundings(
             node=this_node(config),
             boot_time_ns=boot_time_ns(),
@@ -92,12 +103,81 @@ class Agent:
             look_up_process=self._look_up_process,
             leave_out_group=self._kernel.leave_out_group,
             leave_out_image=self._kernel.leave_out_image,
+            find_rule=self._find_rule,
+            on_workload=self._learn_workload,
+            on_removed=self._forget_workload,
         )
+        self._directory = PolicyDirectory(Path(config.policies)) if config.enforce != "off" else None
+        self._has_lsm = report.denies and config.enforce == "auto"
+        self._installed: Installed | None = None
+        self._alerts: Ring | None = None
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
         self.on_look_up: Callable[[bytes], None] | None = None
         """Told of each batch that procfs was asked for."""
+
+    def _find_rule(self, number: int, rule: int) -> Numbered | None:
+        return self._installed.find_rule(number, rule) if self._installed else None
+
+    def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
+        self._workloads[cgroup_id] = workload
+        if self._installed:
+            try:
+                self._installed.learn(cgroup_id, workload)
+            except PolicyError as error:
+                complain(f"container {workload.container_id} keeps the rules it had: {error}")
+
+    def _forget_workload(self, cgroup_id: int) -> None:
+        self._workloads.pop(cgroup_id, None)
+        if self._installed:
+            self._installed.forget(cgroup_id)
+
+    def _refresh_policies(self) -> None:
+        """Put into force what has changed in the directory of policies; what is bad is said and left out."""
+        if not self._directory:
+            return
+        try:
+            policies = self._directory.read()
+            if policies is None:
+                return
+            for problem in self._directory.problems:
+                complain(str(problem))
+            if policies and not self._installed:
+                self._begin_deciding()
+            if self._installed:
+                self._installed.replace(policies)
+                complain(f"policies in force: {len(policies)}, {self._mode}")
+        except PolicyError as error:
+            complain(f"the policies in force stay as they are: {error}")
+
+    @property
+    def _mode(self) -> str:
+        return "enforced by BPF-LSM" if self._has_lsm else "observed only: nothing is denied"
+
+    def _begin_deciding(self) -> None:
+        """Load what decides, and give every workload that is known its rules."""
+        self._alerts = self._kernel.load_deciding(by_lsm=self._has_lsm)
+        keys = _secret(), _secret()
+        self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
+        config = self._config
+        self._installed = Installed(
+            self._kernel.tables,
+            keys,
+            host_name=self._surroundings.node.host,
+            posture=_posture(
+                config.default_file_posture,
+                config.default_network_posture,
+                config.default_capabilities_posture,
+            ),
+            host_posture=_posture(
+                config.host_default_file_posture,
+                config.host_default_network_posture,
+                config.host_default_capabilities_posture,
+            ),
+        )
+        for cgroup_id, workload in self._workloads.items():
+            self._installed.learn(cgroup_id, workload)
 
     def _look_up_process(self, host_pid: int) -> bytes:
         batch = self._procfs.process(host_pid)
@@ -131,10 +211,11 @@ class Agent:
             # attached first and asked for the past second: nothing falls in between
             yield from self._procfs.cgroups()
             yield from self._procfs.processes()
+            self._refresh_policies()
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
-                batch = ring.read()
+                batch = self._read(ring)
                 if batch:
                     sleep_s = _POLL_S
                     yield batch
@@ -143,16 +224,30 @@ class Agent:
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
                 if time.monotonic() > next_refresh:
                     self._refresh()
+                    self._refresh_policies()
                     next_refresh = time.monotonic() + 1
+                    yield b""  # time passes
             self._kernel.detach()
-            while batch := ring.read():
+            while batch := self._read(ring):
                 yield batch
             self.refresh_ledger()
+
+    def _read(self, ring: Ring) -> bytes:
+        """One batch of what waits. Alerts come with all records that were there before them: those say who acts."""
+        alerts = self._alerts.read() if self._alerts else b""
+        if not alerts:
+            return ring.read()
+        batches = []
+        written = ring.written()
+        while not ring.is_read(written) and (batch := ring.read()):
+            batches.append(batch)
+        return b"".join((*batches, alerts))
 
     def refresh_ledger(self) -> None:
         """Take over the kernel's counts, if its programs are loaded."""
         if self._kernel.loaded:
             self._ledger.kernel = self._kernel.counts()
+            self._ledger.alerts = self._kernel.alert_counts()
 
     def _refresh(self) -> None:
         """Follow a clock that was set, and users that came or went."""
@@ -189,14 +284,51 @@ def open_output(config: Config, ledger: Ledger) -> Output:
     return Output(encode, sink, counts, queue_events=config.queue_events, complain=complain)
 
 
-def tell(batches: Iterable[bytes], pipeline: Pipeline, outputs: Sequence[Output]) -> None:
+def _secret() -> int:
+    return 256 + secrets.randbelow(HASH_PRIME - 256)
+
+
+def _posture(file: str, network: str, capabilities: str) -> Posture:
+    return Posture(*(Action(name.capitalize()) for name in (file, network, capabilities)))
+
+
+def _throttle(config: Config) -> Throttle | None:
+    if not config.alert_throttling:
+        return None
+    return Throttle(
+        per_second=config.max_alert_per_sec, hold_s=config.throttle_sec, blocks=config.throttle_blocks
+    )
+
+
+def tell(
+    batches: Iterable[bytes],
+    pipeline: Pipeline,
+    outputs: Sequence[Output],
+    throttle: Throttle | None = None,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> None:
     """The whole way, from batches to outputs, until there are no more."""
     gc.set_threshold(_GC_THRESHOLD)
     for batch in batches:
         events = pipeline.events(batch)
+        if throttle:
+            events = _fold(events, throttle, now_ns(), pipeline.ledger)
         if events:
             for output in outputs:
                 output.put(events)
+    if throttle and (events := throttle.flush()):
+        pipeline.ledger.summaries += len(events)
+        for output in outputs:
+            output.put(events)
+
+
+def _fold(events: list[Event], throttle: Throttle, now_ns: int, ledger: Ledger) -> list[Event]:
+    """The events without repeated alerts, and the summaries that are due."""
+    told = [event for event in events if event.verdict is None or throttle.offer(event)]
+    ledger.folded += len(events) - len(told)
+    summaries = throttle.due(now_ns)
+    ledger.summaries += len(summaries)
+    return told + summaries
 
 
 def run(config: Config, ledger: Ledger) -> None:
@@ -211,7 +343,7 @@ def run(config: Config, ledger: Ledger) -> None:
 
             server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
             stack.callback(server.close)
-        tell(agent.batches(), agent.pipeline, [output])
+        tell(agent.batches(), agent.pipeline, [output], _throttle(config))
 
 
 def record(config: Config, path: Path, ledger: Ledger) -> None:

@@ -24,6 +24,7 @@ _WILDCARDS: Final = "*?["
 _MEBIBYTE: Final = 1 << 20
 
 OperationName = Literal["process", "file", "network", "syscall"]
+PostureName = Literal["audit", "block"]
 Result = Annotated[str, Meta(description="passed, failed, or the name of an error such as EACCES")]
 
 
@@ -145,6 +146,35 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ring_bytes: Annotated[int, Meta(ge=_MEBIBYTE)] = 16 * _MEBIBYTE
     """Size of the kernel's ring buffer, a power of two."""
+
+    policies: str = "/var/lib/hauberk/policies"
+    """The directory of the policies that are in force; it is watched."""
+
+    enforce: Literal["auto", "observe", "off"] = "auto"
+    """auto: deny what policies block, where the kernel lets us; observe: only tell; off: policies do nothing."""
+
+    default_file_posture: PostureName = "audit"
+    """What becomes of file accesses and executions that no Allow rule covers, where there is one."""
+
+    default_network_posture: PostureName = "audit"
+    default_capabilities_posture: PostureName = "audit"
+    host_default_file_posture: PostureName = "audit"
+    """The same for the host's own processes."""
+
+    host_default_network_posture: PostureName = "audit"
+    host_default_capabilities_posture: PostureName = "audit"
+
+    alert_throttling: bool = True
+    """Fold the repeats of an alert into summaries."""
+
+    max_alert_per_sec: Annotated[int, Meta(ge=1)] = 10
+    """How many alerts of one rule and workload are told in a second before the others are folded."""
+
+    throttle_sec: Annotated[float, Meta(gt=0)] = 30.0
+    """For how long they are."""
+
+    throttle_blocks: bool = False
+    """Fold repeats of what was denied, too."""
 
     metrics: str = ""
     """ADDRESS:PORT on which Prometheus may read the ledger, such as 127.0.0.1:9464; empty: nowhere."""

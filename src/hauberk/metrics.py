@@ -2,7 +2,7 @@
 
 In the kernel, per CPU and operation:  ``seen = filtered + lost + sent``
 In the agent, once all that was sent is read:  ``sent + state = decoded + unknown``, and
-``decoded = state + filtered + offered``; at each output ``offered = delivered + dropped``.
+``decoded + summaries = state + filtered + folded + offered``; at each output ``offered = delivered + dropped``.
 Records of state tell who is who; they are no events.
 """
 
@@ -77,16 +77,25 @@ class Ledger(msgspec.Struct):
     kernel: dict[tuple[int, str], KernelCounts] = msgspec.field(default_factory=dict)
     """By CPU and operation; refreshed from the kernel before it is told."""
 
+    alerts: dict[tuple[int, str], KernelCounts] = msgspec.field(default_factory=dict)
+    """The same for verdicts, which the kernel sends by a ring of their own."""
+
     decoded: int = 0
     unknown: int = 0
     """Entries of the ring buffer that are no record we know."""
 
     state: int = 0
     gaps: dict[int, int] = msgspec.field(default_factory=dict)
-    """By CPU: sequence numbers that never came. Equals what the kernel says it lost there."""
+    """By CPU: sequence numbers that never came. Equals what the kernel says it lost there.
+    The ring of alerts counts by CPUs of its own, 65,536 higher."""
 
     filtered: dict[str, int] = msgspec.field(default_factory=dict)
     """By reason, in the agent: what the kernel could not decide."""
+
+    folded: int = 0
+    """Repeats of an alert that are told by a summary."""
+
+    summaries: int = 0
 
     outputs: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
 
@@ -95,7 +104,7 @@ class Ledger(msgspec.Struct):
 
     @property
     def offered(self) -> int:
-        return self.decoded - self.state - sum(self.filtered.values())
+        return self.decoded - self.state - sum(self.filtered.values()) - self.folded + self.summaries
 
     def operations(self) -> Iterator[tuple[str, KernelCounts]]:
         """The kernel's counts by operation, summed over CPUs."""
@@ -110,8 +119,12 @@ class Ledger(msgspec.Struct):
             f"cpu {cpu} {operation}: seen - filtered - lost - sent": count.difference
             for (cpu, operation), count in self.kernel.items()
         }
+        found |= {
+            f"cpu {cpu} {operation}: verdicts - lost - sent": count.difference
+            for (cpu, operation), count in self.alerts.items()
+        }
         if self.kernel:
-            kernel = total(self.kernel.values())
+            kernel = total((*self.kernel.values(), *self.alerts.values()))
             found["sent - decoded - unknown"] = kernel.sent + kernel.state_sent - self.decoded - self.unknown
             # an entry that is no record has a sequence number too, which nobody could read
             gaps = sum(self.gaps.values())

@@ -5,20 +5,24 @@ of a user, the kernel's filter) is asked through the functions of `Surroundings`
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 
 import msgspec
 
-from hauberk.abi import Hook, ItemKind, RecordFlag
+from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, VerdictFields
 from hauberk.config import Selection
-from hauberk.decode.hooks import describe
+from hauberk.decode.hooks import Description, describe, executed
 from hauberk.decode.records import decode_batch
 from hauberk.decode.text import decode_text
 from hauberk.enrich.processes import Processes
 from hauberk.enrich.workloads import Workloads
 from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Node
+from hauberk.model.policy import Verdict
 from hauberk.model.process import Process
 from hauberk.model.record import Record
+from hauberk.model.workload import Workload
+from hauberk.policy.decide import Numbered, verdict_of
 
 _BEFORE = 0
 """Time of the records that tell what was there before the agent: they are no part of the account."""
@@ -29,6 +33,16 @@ _CWDS_KEPT = 1024
 _SYSCALL = int(Hook.SYSCALL)
 _EXEC = int(Hook.EXEC)
 _STATE = int(RecordFlag.STATE)
+_ALERT = int(RecordFlag.ALERT)
+_ALERT_CPUS = 1 << 16
+"""Added to the CPU of an alert: its sequence is that of the other ring."""
+
+_CGROUP = int(Hook.CGROUP)
+_TELL_OF_WORKLOADS = frozenset(map(int, (Hook.CGROUP, Hook.EXEC, Hook.FORK, Hook.PROCESS)))
+_DELETED = int(RecordFlag.DELETED)
+_LSM = int(Hook.LSM)
+_VERDICT = int(ItemKind.VERDICT)
+_time_of = attrgetter("time_ns")
 _CWD = int(ItemKind.CWD)
 _TTY = int(ItemKind.TTY)
 
@@ -59,6 +73,15 @@ class Surroundings(msgspec.Struct, kw_only=True):
     leave_out_image: Callable[[Record], None] | None = None
     """The same for an image of a process."""
 
+    find_rule: Callable[[int, int], Numbered | None] | None = None
+    """The rule that an alert names, by its set and number."""
+
+    on_workload: Callable[[int, Workload], None] | None = None
+    """Told of a cgroup and its workload, as soon as both are known."""
+
+    on_removed: Callable[[int], None] | None = None
+    """Told of a cgroup that is gone."""
+
 
 class Pipeline:
     """Turns batches into events, in the same order."""
@@ -68,7 +91,7 @@ class Pipeline:
         self.ledger = ledger
         self._selection = selection
         self._processes = Processes()
-        self._workloads = Workloads(surroundings.host_pid_ns)
+        self._workloads = Workloads(surroundings.host_pid_ns, surroundings.on_workload)
         self._next_sequence: dict[int, int] = {}
         self._cwds: dict[bytes, str] = {}
         """Working directories as text: few, and on every record."""
@@ -83,7 +106,7 @@ class Pipeline:
         """Take in what was there before: records that are no part of the account."""
         for record in decode_batch(batch).records:
             self._processes.apply(record)
-            self._workloads.apply(record)
+            self._apply_workload(record)
 
     def events(self, batch: bytes) -> list[Event]:
         """The events of one batch that are wanted; everything else is counted."""
@@ -92,26 +115,39 @@ class Pipeline:
         ledger.decoded += len(decoded.records)
         ledger.unknown += decoded.unknown
         found = []
-        for record in decoded.records:
+        records = decoded.records
+        if records and records[-1].flags & _ALERT:
+            # they stand behind the records of their time, some of which tell of what happened after them
+            records.sort(key=_time_of)
+        for record in records:
             if record.time_ns == _BEFORE:
                 ledger.decoded -= 1
                 self._processes.apply(record)
-                self._workloads.apply(record)
+                self._apply_workload(record)
                 continue
-            expected = self._next_sequence.get(record.cpu, 0)
+            cpu = record.cpu if not record.flags & _ALERT else record.cpu + _ALERT_CPUS
+            expected = self._next_sequence.get(cpu, 0)
             if record.sequence != expected:
-                ledger.gaps[record.cpu] = ledger.gaps.get(record.cpu, 0) + record.sequence - expected
-            self._next_sequence[record.cpu] = record.sequence + 1
+                ledger.gaps[cpu] = ledger.gaps.get(cpu, 0) + record.sequence - expected
+            self._next_sequence[cpu] = record.sequence + 1
             if record.hook != _SYSCALL:
                 self._processes.apply(record)
-                self._workloads.apply(record)
+                self._apply_workload(record)
             if record.flags & _STATE:
                 ledger.state += 1
                 continue
-            event = self._event(record)
+            event = self._alert(record) if record.flags & _ALERT else self._event(record)
             if event is not None:
                 found.append(event)
         return found
+
+    def _apply_workload(self, record: Record) -> None:
+        self._workloads.apply(record)
+        if record.hook == _CGROUP and record.flags & _DELETED:
+            if self.surroundings.on_removed:
+                self.surroundings.on_removed(record.cgroup_id)
+        elif record.hook in _TELL_OF_WORKLOADS:
+            self._workloads.find(record)
 
     def _event(self, record: Record) -> Event | None:
         surroundings = self.surroundings
@@ -139,13 +175,50 @@ class Pipeline:
         if self._selects_paths and not self._selection.wants_path(described.resource):
             self.ledger.filter("path")
             return None
+        return self._make_event(record, workload, process, described, None)
+
+    def _alert(self, record: Record) -> Event | None:
+        """The event of a verdict: told whatever the operator selects to see."""
+        content = next((content for kind, _, content in record.items if kind == _VERDICT), b"")
+        if len(content) != VERDICT.size:
+            self.ledger.filter("damaged")
+            return None
+        told = VerdictFields._make(VERDICT.unpack(content))
+        by_lsm = record.hook == _LSM
+        process = self._processes.find(record) or self._look_up(record)
+        if by_lsm and record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY:
+            process = executed(record)
+        rule = None
+        if told.rule:
+            rule = self.surroundings.find_rule(told.set, told.rule) if self.surroundings.find_rule else None
+        verdict = verdict_of(
+            told.decision, rule, self._rule_class(record), by_lsm=by_lsm, denied=bool(told.denied)
+        )
+        if told.rule and rule is None:
+            verdict = msgspec.structs.replace(verdict, policy=f"rule {told.rule} of set {told.set}")
+        described = describe(record, process, self._processes.executable_of)
+        return self._make_event(record, self._workloads.find(record), process, described, verdict)
+
+    @staticmethod
+    def _rule_class(record: Record) -> int:
+        return next(which for kind, which, _ in record.items if kind == _VERDICT)
+
+    def _make_event(
+        self,
+        record: Record,
+        workload: Workload,
+        process: Process,
+        described: Description,
+        verdict: Verdict | None,
+    ) -> Event:
+        surroundings = self.surroundings
         cwd = tty = None
         for kind, _, content in record.items:
             if kind == _CWD:
                 cwd = content
             elif kind == _TTY:
                 tty = content
-        parent = processes.executable(record.host_ppid) or self._look_up_parent(record.host_ppid)
+        parent = self._processes.executable(record.host_ppid) or self._look_up_parent(record.host_ppid)
         return Event(
             surroundings.boot_time_ns + record.time_ns,
             described.operation,
@@ -159,13 +232,14 @@ class Pipeline:
             record.ppid,
             record.uid,
             surroundings.users.get(record.uid) if workload.container_id is None else None,
-            (parent or process.command_line) if record.hook == _EXEC else process.command_line,
+            (parent or process.command_line) if _is_exec(record) else process.command_line,
             described.resource,
             described.data,
             described.details,
             -record.result if record.result < 0 else 0,
             (self._cwds.get(cwd) or self._cwd_text(cwd)) if cwd else "/",
             decode_text(tty) if tty else None,
+            verdict,
         )
 
     def _cwd_text(self, cwd: bytes) -> str:
@@ -197,3 +271,10 @@ class Pipeline:
         if found:
             return found
         return Process(record.host_pid, record.start_ns, record.exec_id, "", "")
+
+
+def _is_exec(record: Record) -> bool:
+    """Whether KubeArmor's `Source` is the parent: of what is executed, not of what acts."""
+    return record.hook == _EXEC or (
+        record.hook == _LSM and record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY
+    )

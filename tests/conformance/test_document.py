@@ -1,6 +1,7 @@
-"""The telemetry examples of KubeArmor's document on events, word for word in document/.
+"""The examples of KubeArmor's document on events, word for word in document/.
 
-Of each there is a golden case of the same name: the event that the example tells of.
+The document has lost the head of its container process alert: brace and times are put back there, from the
+table of the same section. Of each there is a golden case of the same name: the event that the example tells of.
 """
 
 import json
@@ -16,8 +17,8 @@ from hauberk.model.event import Event
 HERE = Path(__file__).parent
 EXAMPLES = sorted(HERE.glob("document/*.json"))
 
-ALWAYS_PRESENT = {"Timestamp", "UpdatedTime", "UID"}
-"""What the document's examples leave out and KubeArmor never does."""
+ALWAYS_PRESENT = {"Timestamp", "UpdatedTime", "UID", "EventData"}
+"""What some of the document's examples leave out and KubeArmor never does."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -32,10 +33,16 @@ def test_example_is_reproduced(example: Path) -> None:
     assert json.dumps({key: found[key] for key in found if key not in added}) == json.dumps(expected)
 
 
-def test_every_kind_of_telemetry_has_an_example() -> None:
-    """The document shows three logs of containers."""
+def test_every_example_is_here() -> None:
+    """The document shows three logs and three alerts of containers, and three alerts of hosts."""
     assert [path.stem for path in EXAMPLES] == [
+        "container-file-alert",
         "container-file-log",
+        "container-network-alert",
         "container-network-log",
+        "container-process-alert",
         "container-process-log",
+        "host-process-alert",
+        "host-setgid-alert",
+        "host-setuid-alert",
     ]

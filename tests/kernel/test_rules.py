@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hauberk.abi import PATH_SIZE, Condition, NumberKind, Operation, RuleClass
+from hauberk.decode.arguments import CAPABILITIES, effective_protocol
 from hauberk.decode.syscalls import SLOTS
 from hauberk.model.access import Access
 from hauberk.model.policy import (
@@ -29,7 +30,7 @@ from hauberk.model.policy import (
 )
 from hauberk.policy.compile import compile_table
 from hauberk.policy.decide import Posture, decide
-from hauberk.policy.rules import CAPABILITIES, PROTOCOLS, SOCKET_TYPES, effective_protocol
+from hauberk.policy.rules import PROTOCOLS, SOCKET_TYPES
 from hauberk.sensor.libbpf import Libbpf, Map, Object
 from hauberk.sensor.tables import Tables
 
@@ -76,7 +77,7 @@ class Matcher:
         self._object.load(self._maps, {})
         self._program = self._object.program_fd("rules_decide")
         self.tables = Tables(self._library, self._maps)
-        self.tables.prepare(SECRETS, 0, observes=False)
+        self.tables.prepare(SECRETS, 0)
 
     def decide(self, number: int, access: Access) -> tuple[int, int]:
         """Number of the rule, and what was decided."""
@@ -216,6 +217,7 @@ def some_access(chance: random.Random, policy: Policy) -> Access:
     rule_class = chance.choice(
         (RuleClass.FILE,) * 4 + (RuleClass.PROCESS,) * 3
         + (RuleClass.NETWORK, RuleClass.CAPABILITIES, RuleClass.SYSCALL + UNLINK, RuleClass.FILELESS_EXEC)
+        + (RuleClass.MAP_EXEC, RuleClass.MOVE)
     )  # fmt: skip
     return Access(
         rule_class=rule_class,

@@ -143,6 +143,23 @@ _MEMFD = {
     0x10: "MFD_EXEC",
 }
 
+_MAP: dict[int, str] = {  # asm-generic/mman.h, asm/mman.h of x86
+    0x10: "MAP_FIXED",
+    0x20: "MAP_ANONYMOUS",
+    0x40: "MAP_32BIT",
+    0x100: "MAP_GROWSDOWN",
+    0x800: "MAP_DENYWRITE",
+    0x1000: "MAP_EXECUTABLE",
+    0x2000: "MAP_LOCKED",
+    0x4000: "MAP_NORESERVE",
+    0x8000: "MAP_POPULATE",
+    0x10000: "MAP_NONBLOCK",
+    0x20000: "MAP_STACK",
+    0x40000: "MAP_HUGETLB",
+    0x80000: "MAP_SYNC",
+    0x100000: "MAP_FIXED_NOREPLACE",
+}
+
 _SOCKET_TYPE_MASK = 0xF
 _SOCKET_TYPES: dict[int, str] = {
     socket.SOCK_STREAM: "SOCK_STREAM",
@@ -177,6 +194,21 @@ _PROTOCOLS = {
 }
 """IANA's names, as KubeArmor shows them. 0 is no protocol but leaves the choice to the kernel."""
 
+_USUAL_PROTOCOLS: dict[int, int] = {
+    socket.SOCK_STREAM: socket.IPPROTO_TCP,
+    socket.SOCK_DGRAM: socket.IPPROTO_UDP,
+}
+
+_CAPABILITIES = (
+    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable "
+    "net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot "
+    "sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease "
+    "audit_write audit_control setfcap mac_override mac_admin syslog wake_alarm block_suspend audit_read "
+    "perfmon bpf checkpoint_restore"
+)
+CAPABILITIES: Final = tuple(_CAPABILITIES.split())
+"""By number: linux/capability.h."""
+
 _FILE_TYPES = {
     0o010000: "S_IFIFO",
     0o020000: "S_IFCHR",
@@ -190,8 +222,31 @@ _FILE_TYPES = {
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 family_name: Final = choice(constants.FAMILIES)
-_open_flags = flags(_OPEN, mask=os.O_ACCMODE, choices=_ACCESS)
+open_flags = flags(_OPEN, mask=os.O_ACCMODE, choices=_ACCESS)
 signal_name: Final = choice(_SIGNALS)
+socket_type: Final = flags(_SOCKET_FLAGS, mask=_SOCKET_TYPE_MASK, choices=_SOCKET_TYPES)
+memory_protection: Final = flags({1: "PROT_READ", 2: "PROT_WRITE", 4: "PROT_EXEC"}, none="PROT_NONE")
+map_flags: Final = flags(
+    _MAP, mask=0xF, choices={1: "MAP_SHARED", 2: "MAP_PRIVATE", 3: "MAP_SHARED_VALIDATE"}
+)
+
+
+def capability_name(number: int) -> str:
+    """``CAP_NET_RAW``."""
+    return f"CAP_{CAPABILITIES[number].upper()}" if number < len(CAPABILITIES) else f"CAP_{number}"
+
+
+def effective_protocol(family: int, kind: int, protocol: int) -> int:
+    """The protocol of an internet socket; 0 for any other."""
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    return protocol or _USUAL_PROTOCOLS.get(kind, 0)
+
+
+def protocol_name(family: int, kind: int, protocol: int) -> str:
+    """``TCP``; empty for what is no internet socket."""
+    number = effective_protocol(family, kind, protocol)
+    return _PROTOCOLS.get(number, str(number)) if number else ""
 
 
 def _mode(value: int) -> str:
@@ -219,7 +274,7 @@ def _protocol(arguments: Arguments, i: int) -> str:
 
 def _how(content: bytes) -> str:
     """The flags of a struct open_how; what could not be read is nothing."""
-    return _open_flags(int.from_bytes(content[:8], "little")) if len(content) >= 8 else ""
+    return open_flags(int.from_bytes(content[:8], "little")) if len(content) >= 8 else ""
 
 
 def _numbered(names: Mapping[int, str], key: str) -> Kind:
@@ -297,7 +352,7 @@ SIZE64: Final = Kind(_length, words=2)
 MODE: Final = Kind(of(_mode))
 NODE_MODE: Final = Kind(of(_node_mode))
 DEVICE: Final = Kind(of(_device))
-OPEN_FLAGS: Final = Kind(of(_open_flags))
+OPEN_FLAGS: Final = Kind(of(open_flags))
 UNLINK_FLAGS: Final = Kind(of(flags({constants.AT_REMOVEDIR: "AT_REMOVEDIR"})))
 AT_FLAGS: Final = Kind(of(flags(_AT)))
 CHOWN_FLAGS: Final = _numbered(_AT, "flags")
@@ -313,8 +368,6 @@ SIGNAL: Final = Kind(of(signal_name))
 PTRACE_REQUEST: Final = Kind(of(choice(constants.PTRACE_REQUESTS)))
 BPF_COMMAND: Final = Kind(of(choice(constants.BPF_COMMANDS)))
 DOMAIN: Final = Kind(of(family_name), place=Place.RESOURCE)
-SOCKET_TYPE: Final = Kind(
-    of(flags(_SOCKET_FLAGS, mask=_SOCKET_TYPE_MASK, choices=_SOCKET_TYPES)), place=Place.RESOURCE
-)
+SOCKET_TYPE: Final = Kind(of(socket_type), place=Place.RESOURCE)
 PROTOCOL: Final = Kind(_protocol, place=Place.RESOURCE)
 SOCKET_FLAGS: Final = Kind(of(flags(_SOCKET_FLAGS)))

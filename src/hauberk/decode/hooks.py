@@ -10,9 +10,19 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from hauberk.abi import ARGUMENT_COUNT, ArgumentKind, Hook, ItemKind, ObjectKind, Operation, RecordFlag
+from hauberk.abi import (
+    ARGUMENT_COUNT,
+    ArgumentKind,
+    Hook,
+    ItemKind,
+    LsmHook,
+    ObjectKind,
+    Operation,
+    RecordFlag,
+    RuleClass,
+)
 from hauberk.constants import SYSCALLS
-from hauberk.decode import dns
+from hauberk.decode import dns, lsm
 from hauberk.decode.arguments import PID, Arguments, Place, decode_address, signal_name
 from hauberk.decode.paths import absolute
 from hauberk.decode.syscalls import SLOTS, URING_SLOTS, Syscall
@@ -327,6 +337,43 @@ def _dns(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Pa
     return Operation.NETWORK, resource, f"kfunc=UDP_SENDSKB {_pairs(asked)}", details
 
 
+# Decisions
+
+
+def _lsm(record: Record, process: Process, _executable_of: ExecutableOf) -> _Parts:
+    row = lsm.HOOKS.get(LsmHook(record.arguments[0]) if record.arguments[0] < LsmHook.COUNT else LsmHook.NONE)
+    if row is None:  # damaged
+        return Operation.SYSCALL, None, f"lsm={record.arguments[0]}", {"lsm": str(record.arguments[0])}
+    told = row.tell(record.arguments[1:])
+    details = {"lsm": row.label.lower()} | told.details
+    path = record.find(ItemKind.OBJECT)
+    resource = told.resource or (decode_text(path) if path else None)
+    if record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY:
+        arguments = _split(record.find(ItemKind.ARGV, 1) or b"")[1:]
+        resource = process.command_line
+        details["argv"] = _join(arguments) if arguments else resource
+    return lsm.operation_of(_rule_class(record)), resource, f"lsm={row.label}{told.more}", details
+
+
+def _rule_class(record: Record) -> int:
+    return next((which for kind, which, _ in record.items if kind == ItemKind.VERDICT), RuleClass.SYSCALL)
+
+
+def executed(record: Record) -> Process:
+    """What a process would be if the exec that an LSM program decided about went on."""
+    name = record.find(ItemKind.FILENAME) or b""
+    cwd = record.find(ItemKind.CWD)
+    command = absolute(decode_text(name), decode_text(cwd) if cwd else None)
+    arguments = _split(record.find(ItemKind.ARGV, 1) or b"")[1:]
+    return Process(
+        record.host_pid,
+        record.start_ns,
+        record.exec_id,
+        decode_text(record.find(ItemKind.OBJECT) or b""),
+        " ".join([command, *map(decode_text, arguments)]),
+    )
+
+
 _HOOKS: Final[dict[int, Callable[[Record, Process, ExecutableOf], _Parts]]] = {
     Hook.SYSCALL: partial(_call, "syscall"),
     Hook.EXEC: _exec,
@@ -334,4 +381,5 @@ _HOOKS: Final[dict[int, Callable[[Record, Process, ExecutableOf], _Parts]]] = {
     Hook.EXIT: _exit,
     Hook.DNS: _dns,
     Hook.IO_URING: partial(_call, "io_uring"),
+    Hook.LSM: _lsm,
 }

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from hauberk.abi import Hook, ItemKind, RecordFlag
@@ -54,10 +55,14 @@ def plain_container_id_of(path: str) -> str | None:
 
 
 class Workloads:
-    """Every cgroup of the hierarchy that containers are in, by its ID."""
+    """Every cgroup of the hierarchy that containers are in, by its ID.
 
-    def __init__(self, host_pid_ns: int) -> None:
+    `on_found` is told of each cgroup and its workload as soon as both are known.
+    """
+
+    def __init__(self, host_pid_ns: int, on_found: Callable[[int, Workload], None] | None = None) -> None:
         self._host_pid_ns = host_pid_ns
+        self._on_found = on_found
         self._paths: dict[int, str] = {}
         self._found: dict[tuple[int, bool], Workload] = {}
         self._containers: dict[str, Workload] = {}
@@ -94,6 +99,8 @@ class Workloads:
             workload = self._resolve(record.cgroup_id, inside)
             if record.cgroup_id in self._paths:
                 self._found[key] = workload
+                if self._on_found:
+                    self._on_found(record.cgroup_id, workload)
         return workload
 
     def _resolve(self, cgroup_id: int, inside: bool) -> Workload:

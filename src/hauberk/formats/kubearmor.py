@@ -1,7 +1,11 @@
 """KubeArmor's native JSON: one object a line, with the keys and the order of its gRPC feed.
 
-A log is a time and the fields of the three classes below: they are its schema, in its field order. What is
-empty is left out, but for `PPID` and `UID`, which are always there.
+The classes below are the schema, each a run of fields that stand together, in their order:
+
+    log     a time, `Who`, `Names`, `Numbers`, `Origin`, `What`, `Where`
+    alert   a time, `Who`, `Numbers`, `Names`, `Rule`, `Origin`, `What`, `Decision`, `Where`
+
+What is empty is left out, but for `PPID` and `UID`, which are always there.
 """
 
 import json
@@ -14,6 +18,7 @@ import msgspec
 from hauberk.abi import Operation
 from hauberk.formats.results import PASSED, result_text
 from hauberk.model.event import Event
+from hauberk.model.policy import Verdict
 
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
 _OPERATIONS: Final = tuple(operation.name.capitalize() for operation in Operation)
@@ -26,7 +31,7 @@ def _wire_name(field: str) -> str:
 
 
 class Who(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
-    """Who acted, as a process and as a workload."""
+    """Which workload acted."""
 
     cluster_name: str = ""
     host_name: str = ""
@@ -38,13 +43,42 @@ class Who(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
     container_id: str = ""
     container_name: str = ""
     container_image: str = ""
+
+
+class Names(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """The process that acted, by its executable and its parent's."""
+
     parent_process_name: str = ""
     process_name: str = ""
+
+
+class Numbers(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """The process that acted, in numbers."""
+
     host_ppid: int = 0
     host_pid: int = 0
     ppid: int
     pid: int = 0
     uid: int
+
+
+class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """What the rule that decided says of itself."""
+
+    policy_name: str
+    severity: str = ""
+    """``1`` to ``10``."""
+
+    tags: str = ""
+    """Joined by commas."""
+
+    a_tags: tuple[str, ...] = ()
+    message: str = ""
+
+
+class Origin(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """What sort of event it is, and what acted."""
+
     type: str
     source: str = ""
 
@@ -59,6 +93,14 @@ class What(msgspec.Struct, omit_defaults=True, rename=_wire_name, gc=False):
     result: str = ""
 
 
+class Decision(msgspec.Struct, omit_defaults=True, rename=_wire_name):
+    """What was decided, by whom, and what the kernel answered: `What` of an alert has no result of its own."""
+
+    enforcer: str
+    action: str
+    result: str
+
+
 class Where(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
     """Where the process was when it acted."""
 
@@ -71,7 +113,7 @@ class Where(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name)
 
 
 class _Frame(msgspec.Struct, frozen=True):
-    """What encloses `What`: the same bytes for nearly everything that one process does."""
+    """What encloses the `What` of a log: the same bytes for nearly everything that one process does."""
 
     made_of: tuple[object, ...]
     who: bytes
@@ -87,7 +129,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def encode(event: Event) -> bytes:
-    """The log of an event."""
+    """The log of an event; its alert, if there is a verdict."""
+    if event.verdict is not None:
+        return _encode_alert(event, event.verdict)
     second, rest_ns = divmod(event.time_ns, 1_000_000_000)
     frame = _frame(event)
     what = _encode(
@@ -104,11 +148,56 @@ def encode(event: Event) -> bytes:
     return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), frame.who, what[1:-1], frame.where))
 
 
+def _encode_alert(event: Event, verdict: Verdict) -> bytes:
+    """Without frames: where alerts come in numbers, throttling folds them before they come here."""
+    second, rest_ns = divmod(event.time_ns, 1_000_000_000)
+    inside = _inside(
+        _who(event),
+        _numbers(event),
+        _names(event),
+        Rule(
+            policy_name=verdict.policy,
+            severity=str(verdict.severity) if verdict.severity else "",
+            tags=",".join(verdict.tags),
+            a_tags=verdict.tags,
+            message=verdict.message,
+        ),
+        Origin(
+            type="MatchedHostPolicy" if event.workload.is_host else "MatchedPolicy",
+            source=event.source,
+        ),
+        What(_OPERATIONS[event.operation], event.resource or "", event.data, _alert_data(event)),
+        Decision(verdict.enforcer, verdict.action, result_text(event.error)),
+        _where(event),
+    )
+    return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), inside, b"}"))
+
+
+def _alert_data(event: Event) -> dict[str, str]:
+    folded = event.folded
+    if folded is None:
+        return event.details
+    return event.details | {
+        "folded": str(folded.count),
+        "foldedFirst": _moment(folded.first_ns),
+        "foldedLast": _moment(folded.last_ns),
+    }
+
+
+def _moment(time_ns: int) -> str:
+    """The form of `UpdatedTime`."""
+    second, rest_ns = divmod(time_ns, 1_000_000_000)
+    return f"{_second_text(second)}.{rest_ns // 1000:06d}Z"
+
+
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
+
+
 @lru_cache(maxsize=64)
 def _opening(second: int) -> bytes:
-    """The log up to the microseconds of `UpdatedTime`."""
-    time = datetime.fromtimestamp(second, UTC).isoformat()[:19]
-    return f'{{"Timestamp":{second},"UpdatedTime":"{time}.'.encode()
+    """The line up to the microseconds of `UpdatedTime`."""
+    return f'{{"Timestamp":{second},"UpdatedTime":"{_second_text(second)}.'.encode()
 
 
 def _frame(event: Event) -> _Frame:
@@ -135,8 +224,23 @@ def _frame(event: Event) -> _Frame:
 
 
 def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
+    origin = Origin(type="HostLog" if event.workload.is_host else "ContainerLog", source=event.source)
+    where = _inside(_where(event))
+    return _Frame(
+        made_of,
+        _inside(_who(event), _names(event), _numbers(event), origin) + b",",
+        (b"," + where if where else b"") + b"}",
+    )
+
+
+def _inside(*parts: msgspec.Struct) -> bytes:
+    """What these say one after the other, without the braces."""
+    return _printable(b",".join([inside for part in parts if (inside := _encode(part)[1:-1])]))
+
+
+def _who(event: Event) -> Who:
     node, workload = event.node, event.workload
-    who = Who(
+    return Who(
         cluster_name=node.cluster,
         host_name=node.host,
         namespace_name=workload.namespace or "",
@@ -145,24 +249,33 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
         container_id=workload.container_id or "",
         container_name=workload.container_name or "",
         container_image=workload.image or "",
+    )
+
+
+def _names(event: Event) -> Names:
+    return Names(
         parent_process_name=event.parent_executable or "",
         process_name=event.process.executable,
+    )
+
+
+def _numbers(event: Event) -> Numbers:
+    return Numbers(
         host_ppid=event.host_ppid,
         host_pid=event.host_pid,
         ppid=event.ppid,
         pid=event.pid,
         uid=event.uid,
-        type="HostLog" if workload.is_host else "ContainerLog",
-        source=event.source,
     )
-    where = Where(
+
+
+def _where(event: Event) -> Where:
+    return Where(
         cwd=event.cwd if event.cwd in ("", "/") else f"{event.cwd}/",
         tty=event.tty or "",
-        node_id=node.node_id or "",
+        node_id=event.node.node_id or "",
         user_name=event.user or "",
     )
-    inside = _printable(_encode(where))[1:-1]
-    return _Frame(made_of, _printable(_encode(who))[1:-1] + b",", (b"," + inside if inside else b"") + b"}")
 
 
 def _printable(encoded: bytes) -> bytes:

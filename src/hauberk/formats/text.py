@@ -10,14 +10,15 @@ from typing import Final, NamedTuple
 from hauberk.abi import Operation
 from hauberk.formats.results import result_text
 from hauberk.model.event import Event
+from hauberk.model.policy import Action
 
 _CONTAINER_ID_LENGTH: Final = 12
 """As container tools shorten it."""
 
 _VALUE_LENGTH: Final = 160
-"""Longest resource, and longest list of arguments, that is shown in colour; plain text is never cut."""
+"""Longest resource, list of arguments, verdict or message that is shown in colour; plain text is never cut."""
 
-_DIM, _RED, _CYAN, _RESET = "\x1b[2m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
+_DIM, _RED, _YELLOW, _CYAN, _RESET = "\x1b[2m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[36m", "\x1b[0m"
 _OPERATION_COLOURS: Final = {
     Operation.PROCESS: "\x1b[32m",
     Operation.FILE: "\x1b[34m",
@@ -40,9 +41,14 @@ class _Columns(NamedTuple):
     """Name of the executable and PID on the host."""
 
     call: str
+    verdict: str
+    """Empty in a log."""
+
     resource: str
     arguments: str
     result: str
+    message: str
+    """Of the policy."""
 
 
 def encode(event: Event) -> bytes:
@@ -53,12 +59,18 @@ def encode(event: Event) -> bytes:
 
 
 def encode_colour(event: Event) -> bytes:
-    """The line for a terminal: failures are red, what matters less is dim, long values are cut."""
+    """The line for a terminal: long values are cut, what matters less is dim, what failed is red.
+
+    A verdict is red if it was Block, else yellow.
+    """
     c = _columns(event)
+    blocked = event.verdict is not None and event.verdict.action == Action.BLOCK
     free = [
+        _paint(_RED if blocked else _YELLOW, _shorten(c.verdict)),
         _shorten(c.resource),
         _paint(_DIM, _shorten(c.arguments)),
         _paint(_RED if event.error else _DIM, c.result),
+        _shorten(c.message),
     ]
     fixed = [
         _paint(_DIM, c.time),
@@ -85,10 +97,22 @@ def _columns(event: Event) -> _Columns:
         f"{_visible(event.user or str(event.uid)):<8}",
         f"{_visible(name)}:{event.host_pid}".ljust(22),
         f"{_visible(call):<10}",
+        _verdict(event),
         _visible(event.resource or ""),
         _visible(arguments),
         result_text(event.error),
+        _visible(event.verdict.message) if event.verdict else "",
     )
+
+
+def _verdict(event: Event) -> str:
+    """``Block sleep-deny (severity 5)``; with ``×57``, the line stands for so many alerts."""
+    verdict = event.verdict
+    if verdict is None:
+        return ""
+    severity = f" (severity {verdict.severity})" if verdict.severity else ""
+    count = f" ×{event.folded.count}" if event.folded else ""
+    return _visible(f"{verdict.action} {verdict.policy}{severity}{count}")
 
 
 def _visible(text: str) -> str:

@@ -23,6 +23,7 @@ from hauberk.abi import (
     TableFlag,
     TableKind,
 )
+from hauberk.decode.arguments import CAPABILITIES
 from hauberk.errors import PolicyError
 from hauberk.model.policy import (
     Action,
@@ -40,7 +41,7 @@ from hauberk.model.policy import (
 )
 from hauberk.policy.decide import DECIDED, Numbered, Posture, RuleSet, rule_set
 from hauberk.policy.globs import Automaton
-from hauberk.policy.rules import ANY_PROTOCOL, CAPABILITIES, PROTOCOLS, SOCKET_TYPES, rule_classes
+from hauberk.policy.rules import ANY_PROTOCOL, PROTOCOLS, SOCKET_TYPES, rule_classes
 
 Secrets: TypeAlias = tuple[int, int]
 
@@ -120,7 +121,7 @@ class _Compiler:
         self._rules = {each.number: each for each in rules}
         self._posture = posture
         self._secrets = secrets
-        self._lists: dict[frozenset[int], int] = {}
+        self._lists: dict[tuple[frozenset[int], bool], int] = {}
         self._argument_sets: dict[tuple[str, ...], int] = {}
         self._automaton = Automaton()
         self.entries: dict[bytes, bytes] = {}
@@ -160,31 +161,33 @@ class _Compiler:
 
     # Lists
 
-    def list_of(self, numbers: Iterable[int]) -> int:
+    def list_of(self, numbers: Iterable[int], *, with_conditions: bool = True) -> int:
         """The number of the list of these rules; 0 if there are none."""
         rules = frozenset(numbers)
         if not rules:
             return 0
-        if rules not in self._lists:
-            self._lists[rules] = len(self._lists) + 1
-            self._put_list(self._lists[rules], sorted(rules))
-        return self._lists[rules]
+        key = rules, with_conditions
+        if key not in self._lists:
+            self._lists[key] = len(self._lists) + 1
+            self._put_list(self._lists[key], sorted(rules), with_conditions)
+        return self._lists[key]
 
-    def _put_list(self, number: int, rules: list[int]) -> None:
+    def _put_list(self, number: int, rules: list[int], with_conditions: bool) -> None:
         for_any = [rule for rule in rules if not self._rules[rule].rule.sources]
-        self._put_variant(number, 0, for_any)
+        self._put_variant(number, 0, for_any, with_conditions)
         with_source = set(rules) - set(for_any)
         if not with_source:
             return
         for source, named_by in self._sources_of.items():
             if with_source & named_by:
-                self._put_variant(number, source, sorted({*for_any, *(with_source & named_by)}))
+                variant = sorted({*for_any, *(with_source & named_by)})
+                self._put_variant(number, source, variant, with_conditions)
 
-    def _put_variant(self, number: int, source: int, rules: list[int]) -> None:
+    def _put_variant(self, number: int, source: int, rules: list[int], with_conditions: bool) -> None:
         kept = []
         for rule in rules:
             kept.append(rule)
-            if not _conditions(self._rules[rule].rule):
+            if not with_conditions or not _conditions(self._rules[rule].rule):
                 break  # it holds whatever else is so: those behind it never decide
         if len(kept) > LIST_SIZE:
             first, last = (self._rules[kept[i]] for i in (0, -1))
@@ -194,9 +197,10 @@ class _Compiler:
             )
         for position, rule in enumerate(kept):
             each = self._rules[rule].rule
+            conditions = _conditions(each) if with_conditions else Condition(0)
             arguments = self._argument_set(each.allowed_args) if each.allowed_args is not None else 0
             key = TABLE_KEY.pack(TableKind.LIST, position, source, number, 0)
-            self.entries[key] = TABLE_VALUE.pack(rule, DECIDED[each.action], _conditions(each), arguments)
+            self.entries[key] = TABLE_VALUE.pack(rule, DECIDED[each.action], conditions, arguments)
 
     def _argument_set(self, allowed: tuple[str, ...]) -> int:
         if allowed not in self._argument_sets:
@@ -211,6 +215,9 @@ class _Compiler:
 
     def put_class(self, of: int, rules: list[Numbered]) -> None:
         """All that is looked up for one class."""
+        if of == RuleClass.MOVE:
+            self._put_move(rules)
+            return
         by_place: list[tuple[Source, int]] = []
         by_name: dict[str, set[int]] = defaultdict(set)
         by_number: dict[tuple[int, int], set[int]] = defaultdict(set)
@@ -259,6 +266,22 @@ class _Compiler:
             self.put(TableKind.NUMBER, of, self.list_of(numbers), key=key)
         posture = self._posture.of(of)
         self.put(TableKind.CLASS, of, flags, posture, start, self.list_of(for_any), key=(0, 0))
+
+    def _put_move(self, rules: list[Numbered]) -> None:
+        """The directories above what rules are about."""
+        above: dict[bytes, set[int]] = defaultdict(set)
+        for number, _, rule in rules:
+            if isinstance(rule.target, ExactPath | Directory):
+                path = _directory_of(rule.target.path.encode())
+                while path != b"/":
+                    above[path[:-1]].add(number)
+                    path = _directory_of(path)
+        for path, numbers in above.items():
+            self.put(TableKind.EXACT, RuleClass.MOVE, self.list_of(numbers, with_conditions=False), text=path)
+        flags = TableFlag.HAS_PATHS
+        if any(each.rule.sources for each in rules):
+            flags |= TableFlag.HAS_SOURCES
+        self.put(TableKind.CLASS, RuleClass.MOVE, flags, key=(0, 0))
 
     def _put_places(self, of: int, places: _Places) -> None:
         for path, numbers in places.exact().items():

@@ -1,17 +1,17 @@
 """The decision: what a set of rules says about one access. The kernel decides the same (bpf/lib/rules.bpf.h)."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from hauberk.abi import Decision as Decided
-from hauberk.abi import Operation, RuleClass
+from hauberk.abi import RuleClass
 from hauberk.model.access import Access
-from hauberk.model.policy import Action, Policy, Rule
+from hauberk.model.policy import DEFAULT_POSTURE, Action, Policy, Rule, Verdict
 from hauberk.policy.rules import matches, order, rule_classes
 
-DECIDED = {Action.ALLOW: Decided.ALLOW, Action.AUDIT: Decided.AUDIT, Action.BLOCK: Decided.BLOCK}
+DECIDED: Final = {Action.ALLOW: Decided.ALLOW, Action.AUDIT: Decided.AUDIT, Action.BLOCK: Decided.BLOCK}
 
 
 class Posture(msgspec.Struct, frozen=True):
@@ -76,16 +76,35 @@ def decide(rules: RuleSet, posture: Posture, access: Access) -> Decision:
     return Decision(posture.of(access.rule_class) if has_allow else Decided.NONE, None)
 
 
-def operation_of(rule_class: int) -> Operation:
-    """KubeArmor's operation of a class of access."""
-    match rule_class:
-        case RuleClass.PROCESS | RuleClass.FILELESS_EXEC | RuleClass.EXEC:
-            return Operation.PROCESS
-        case RuleClass.FILE | RuleClass.ANONYMOUS_MAP_EXEC | RuleClass.PROTECT_ENV | RuleClass.PROTECT_PROC:
-            return Operation.FILE
-        case RuleClass.NETWORK:
-            return Operation.NETWORK
-        case RuleClass.CAPABILITIES:
-            return Operation.CAPABILITIES
-        case _:
-            return Operation.SYSCALL
+_PRESET_ENFORCERS: Final = {
+    RuleClass.FILELESS_EXEC: "PRESET-FilelessExecutionPreset",
+    RuleClass.ANONYMOUS_MAP_EXEC: "PRESET-AnonMapExecutionPreset",
+    RuleClass.PROTECT_ENV: "PRESET-ProtectEnvPreset",
+    RuleClass.PROTECT_PROC: "PRESET-ProtectProcPreset",
+    RuleClass.EXEC: "PRESET-ExecPreset",
+}
+OBSERVER: Final = "eBPF Monitor"
+BPF_LSM: Final = "BPFLSM"
+
+
+def verdict_of(decided: int, by: Numbered | None, rule_class: int, *, by_lsm: bool, denied: bool) -> Verdict:
+    """What an alert says of a decision: Audit, or Block, which may not have been enforced.
+
+    What a rule only wants to be told about is told by the monitor, as KubeArmor has it.
+    """
+    is_block = decided == Decided.BLOCK
+    enforcer = BPF_LSM if by_lsm and (is_block or by is None) else OBSERVER
+    action = "Audit" if not is_block else "Block" if denied else "Audit (Block)"
+    if by is None:
+        return Verdict(policy=DEFAULT_POSTURE, action=action, enforcer=enforcer)
+    if by_lsm:
+        enforcer = _PRESET_ENFORCERS.get(RuleClass(min(rule_class, RuleClass.SYSCALL)), enforcer)
+    return Verdict(
+        policy=by.policy.name,
+        action=action,
+        enforcer=enforcer,
+        severity=by.rule.severity,
+        tags=by.rule.tags,
+        message=by.rule.message,
+        rule_id=by.number,
+    )

@@ -16,6 +16,7 @@ from typing import Final
 
 from hauberk.abi import Operation, RuleClass
 from hauberk.constants import SYSCALLS
+from hauberk.decode.arguments import CAPABILITIES, effective_protocol
 from hauberk.decode.syscalls import SLOTS
 from hauberk.model.access import Access
 from hauberk.model.policy import (
@@ -35,17 +36,6 @@ from hauberk.model.policy import (
 )
 from hauberk.policy.globs import compile_glob, literal_length
 
-_CAPABILITIES: Final = (
-    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable "
-    "net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot "
-    "sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease "
-    "audit_write audit_control setfcap mac_override mac_admin syslog wake_alarm block_suspend audit_read "
-    "perfmon bpf checkpoint_restore"
-)
-CAPABILITIES: Final = tuple(_CAPABILITIES.split())
-"""By number: linux/capability.h."""
-
-_INET: Final = (2, 10)  # AF_INET, AF_INET6
 SOCKET_TYPES: Final = {"stream": 1, "dgram": 2, "raw": 3, "rdm": 4, "seqpacket": 5, "dccp": 6, "packet": 10}
 """linux/net.h; of any family."""
 
@@ -53,7 +43,6 @@ PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 """linux/in.h; of internet sockets."""
 
 ANY_PROTOCOL: Final = "all"
-_USUAL_PROTOCOLS: Final = {SOCKET_TYPES["stream"]: PROTOCOLS["tcp"], SOCKET_TYPES["dgram"]: PROTOCOLS["udp"]}
 
 _PRESETS: Final = {
     "filelessExec": RuleClass.FILELESS_EXEC,
@@ -80,7 +69,15 @@ def rule_classes(rule: Rule) -> tuple[int, ...]:
             wanted = {_SYNONYMS.get(name, name) for name in names}
             return tuple(RuleClass.SYSCALL + slot for slot, row in SLOTS.items() if row.name in wanted)
         case _:
-            return (_CLASSES[rule.operation],)
+            of = _CLASSES[rule.operation]
+    if rule.action is Action.ALLOW:
+        return (of,)
+    if of == RuleClass.PROCESS and not isinstance(rule.target, Directory):
+        # whole directories hold libraries, too
+        return of, RuleClass.MAP_EXEC
+    if of == RuleClass.FILE and isinstance(rule.target, ExactPath | Directory):
+        return of, RuleClass.MOVE
+    return (of,)
 
 
 def is_known_call(name: str) -> bool:
@@ -88,18 +85,20 @@ def is_known_call(name: str) -> bool:
     return _SYNONYMS.get(name, name) in SYSCALLS
 
 
-def effective_protocol(family: int, socket_type: int, protocol: int) -> int:
-    """The protocol of an internet socket; 0 for any other."""
-    if family not in _INET:
-        return 0
-    return protocol or _USUAL_PROTOCOLS.get(socket_type, 0)
+def call_names() -> tuple[str, ...]:
+    """The system calls that a rule can be about."""
+    return tuple(sorted({*SYSCALLS, *_SYNONYMS}))
 
 
 def matches(rule: Rule, access: Access) -> bool:
     """Whether a rule holds for an access."""
     return (
         access.rule_class in rule_classes(rule)
-        and _matches_target(rule.target, access)
+        and (
+            _is_below(rule.target, access.path)
+            if access.rule_class == RuleClass.MOVE
+            else _matches_target(rule.target, access)
+        )
         and (not rule.sources or any(matches_path(source, access.source) for source in rule.sources))
         and _matches_conditions(rule, access)
     )
@@ -141,12 +140,21 @@ def matches_path(target: Source | Glob | Name, path: bytes) -> bool:
             return path.rpartition(b"/")[2] == name.encode()
 
 
+def _is_below(target: Target, directory: bytes) -> bool:
+    """Whether a directory takes along what a rule is about when it is renamed."""
+    if not directory or not isinstance(target, ExactPath | Directory):
+        return False
+    return target.path.encode().rstrip(b"/").startswith(directory + b"/")
+
+
 def condition_count(rule: Rule) -> int:
     """How many conditions a rule has."""
     return rule.owner_only + rule.read_only + rule.terminal_only + (rule.allowed_args is not None)
 
 
 def _matches_conditions(rule: Rule, access: Access) -> bool:
+    if access.rule_class == RuleClass.MOVE:
+        return True  # they are about what lies below, not about the directory
     if rule.terminal_only and not access.has_terminal:
         return False
     if not (rule.owner_only or rule.read_only or rule.allowed_args is not None):

@@ -14,6 +14,7 @@ from hauberk.model.record import Record
 from hauberk.sensor.libbpf import Libbpf, Map, Object
 from hauberk.sensor.probe import CgroupPlacement
 from hauberk.sensor.ring import Ring
+from hauberk.sensor.tables import Tables
 
 OBJECTS: Final = Path(__file__).with_name("objects")
 
@@ -55,6 +56,17 @@ CATALOGUE: Final = (
 )
 """In the order in which they are loaded; each map belongs to the first that has it."""
 
+DECIDING: Final = (
+    Programs("lsm_process"),
+    Programs("lsm_file"),
+    Programs("lsm_path", without="making, removing, renaming and linking files is not decided by rules"),
+    Programs("lsm_network"),
+    Programs("lsm_capability"),
+)
+"""The programs that decide, where the kernel lets them."""
+
+ALERT_RING_BYTES: Final = 4 << 20
+
 
 def _possible_cpus() -> int:
     """How many values a per-CPU map holds: the highest possible CPU and those below."""
@@ -75,8 +87,12 @@ class Kernel:
         self._left_out: dict[str, bytes] = {}
         """What each map was told last."""
 
+        self._deciding: list[Object] = []
+        self._loaded: set[str] = set()
         self.missing: dict[str, str] = {}
         """By object that the kernel did not take: what that costs."""
+
+        self.tables = Tables(self._library, self._maps)
 
     def load(self, selection: Selection) -> Ring:
         """Load and attach all that this selection needs; the ring of their records."""
@@ -86,15 +102,36 @@ class Kernel:
                 if programs.operations is None or programs.operations & selected:
                     self._load(programs)
             self.select(selection)
-            if "syscalls" in self._maps:
-                for slot, row in kernel_rows():
-                    self._maps["syscalls"].update(slot.to_bytes(4, "little"), row)
+            self._fill_catalogue()
             for loaded in self._objects:
                 loaded.attach()
             return Ring(self._maps["records"], self._ring_bytes)
         except BaseException:
             self.close()
             raise
+
+    def load_deciding(self, *, by_lsm: bool) -> Ring:
+        """Load and attach what decides; the ring of its alerts. It has no rules yet."""
+        had_catalogue = "syscalls" in self._maps
+        begin = len(self._objects)
+        if by_lsm:
+            for programs in DECIDING:
+                self._load(programs)
+        for programs in CATALOGUE:  # those that decide after the fact, if they are not there already
+            if programs.name in ("process", "syscall") and programs.name not in self._loaded:
+                self._load(programs)
+        self._deciding = self._objects[begin:]
+        del self._objects[begin:]
+        if not had_catalogue:
+            self._fill_catalogue()
+        for loaded in self._deciding:
+            loaded.attach()
+        return Ring(self._maps["alerts"], ALERT_RING_BYTES)
+
+    def _fill_catalogue(self) -> None:
+        if "syscalls" in self._maps:
+            for slot, row in kernel_rows():
+                self._maps["syscalls"].update(slot.to_bytes(4, "little"), row)
 
     def _load(self, programs: Programs) -> None:
         path = OBJECTS / f"{programs.name}.bpf.o"
@@ -111,6 +148,7 @@ class Kernel:
                 refusal = refusal or error
                 continue
             self._objects.append(loaded)
+            self._loaded.add(programs.name)
             return
         if refusal and not programs.without:
             raise refusal
@@ -152,12 +190,19 @@ class Kernel:
 
     def counts(self) -> dict[tuple[int, str], KernelCounts]:
         """The ledger's kernel side, by CPU and operation."""
+        return self._counts("ledger")
+
+    def alert_counts(self) -> dict[tuple[int, str], KernelCounts]:
+        """The same for verdicts."""
+        return self._counts("alert_ledger") if "alert_ledger" in self._maps else {}
+
+    def _counts(self, name: str) -> dict[tuple[int, str], KernelCounts]:
         found = {}
         for operation in Operation:
             if operation is Operation.COUNT:
                 continue
             key = int(operation).to_bytes(4, "little")
-            content = self._maps["ledger"].lookup(key, COUNTERS.size * self._cpus)
+            content = self._maps[name].lookup(key, COUNTERS.size * self._cpus)
             if content is None:
                 raise self._library.fail("cannot read the kernel's counters")
             for cpu in range(self._cpus):
@@ -171,10 +216,11 @@ class Kernel:
 
     def detach(self) -> None:
         """Stop the programs; what they sent can still be read."""
-        for loaded in self._objects:
+        for loaded in (*self._deciding, *self._objects):
             loaded.detach()
 
     def close(self) -> None:
-        for loaded in reversed(self._objects):
+        for loaded in reversed((*self._objects, *self._deciding)):
             loaded.close()
         self._objects.clear()
+        self._deciding.clear()

@@ -79,6 +79,9 @@ class CgroupPlacement(msgspec.Struct, frozen=True):
     """The v1 controller's name."""
 
 
+BPF_LSM: Final = "BPF-LSM"
+
+
 class Report(msgspec.Struct, frozen=True):
     """All that was found."""
 
@@ -89,6 +92,11 @@ class Report(msgspec.Struct, frozen=True):
     def missing(self) -> list[Finding]:
         """What Hauberk cannot do without, and is not there."""
         return [finding for finding in self.findings if finding.state == "missing"]
+
+    @property
+    def denies(self) -> bool:
+        """Whether the kernel denies what our LSM programs say."""
+        return any(finding.name == BPF_LSM and finding.state == "ok" for finding in self.findings)
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -429,7 +437,7 @@ def _io_uring(host: Host) -> Finding:
 
 
 def _bpf_lsm(answers: Answers | None, modules: list[str] | None) -> Finding:
-    name = "BPF-LSM"
+    name = BPF_LSM
     cost = "Hauberk can observe, but the kernel will deny nothing on its word."
     if answers is None:
         return _not_tried(name, cost)

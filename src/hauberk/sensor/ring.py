@@ -38,6 +38,14 @@ class Ring:
         """What waits to be read."""
         return self._produced[0] - self._consumed[0]
 
+    def written(self) -> int:
+        """How far the kernel has got: the bytes of all entries so far."""
+        return self._produced[0]
+
+    def is_read(self, position: int) -> bool:
+        """Whether all that had been written at `position` has been read."""
+        return self._consumed[0] >= position
+
     def read(self, limit_bytes: int = _BATCH_BYTES) -> bytes:
         """The complete entries that wait, at most about `limit_bytes` of them: a batch, perhaps empty.
 

@@ -7,7 +7,7 @@ nobody has it any more. So there is no moment with half a table.
 import struct
 from typing import Final
 
-from hauberk.abi import MATCHING, SUBJECT
+from hauberk.abi import MATCHING, SUBJECT, RuleClass
 from hauberk.policy.compile import Secrets, Table
 from hauberk.sensor.libbpf import Libbpf, Map, OwnMap
 
@@ -20,6 +20,12 @@ _INNER_MAP: Final = 1 << 12
 _STATE: Final = struct.Struct("<256HI")
 """`struct glob_state`."""
 
+TRACED: Final = 1 << RuleClass.SYSCALL
+"""What tracepoint programs decide about where there are LSM programs: system calls."""
+
+TRACED_ALL: Final = 2 * TRACED - 1
+"""... and where there are none: everything."""
+
 HOST: Final = 0
 """The cgroup ID that stands for all that is in no container."""
 
@@ -31,9 +37,12 @@ class Tables:
         self._library = library
         self._maps = maps
 
-    def prepare(self, secrets: Secrets, host_pid_ns: int, *, observes: bool) -> None:
-        """Tell the programs what every decision needs."""
-        self._maps["matchings"].update(bytes(4), MATCHING.pack(*secrets, host_pid_ns, observes))
+    def prepare(self, secrets: Secrets, traced: int) -> None:
+        """Tell the programs what every decision needs.
+
+        `traced` is the bit set of the classes that tracepoint programs decide about: `TRACED` or `TRACED_ALL`.
+        """
+        self._maps["matchings"].update(bytes(4), MATCHING.pack(*secrets, traced, 0))
 
     def add(self, number: int, table: Table) -> None:
         """Make a table known by a number that none has had before; nobody has it yet."""
@@ -71,9 +80,9 @@ class Tables:
         self._maps["sets"].delete(key)
         self._maps["automata"].delete(key)
 
-    def assign(self, cgroup_id: int, number: int, table: Table) -> None:
+    def assign(self, cgroup_id: int, number: int, classes: int) -> None:
         """From now on this cgroup, and all below it that have no table of their own, have this one."""
-        self._maps["subjects"].update(cgroup_id.to_bytes(8, "little"), SUBJECT.pack(number, table.classes))
+        self._maps["subjects"].update(cgroup_id.to_bytes(8, "little"), SUBJECT.pack(number, classes))
 
     def unassign(self, cgroup_id: int) -> None:
         """This cgroup has no table of its own any more."""

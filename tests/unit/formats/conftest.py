@@ -2,9 +2,11 @@
 
 import pytest
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hauberk.abi import Operation
-from hauberk.model.event import Event, Node
+from hauberk.model.event import Event, Folded, Node
+from hauberk.model.policy import Verdict
 from hauberk.model.process import Process
 from hauberk.model.workload import HOST, Workload
 
@@ -17,12 +19,22 @@ _ids = st.integers(0, 2**32 - 1)
 _few_pids = st.integers(0, 2)
 """So few that one event follows another of the same PID."""
 
+_times_ns = st.integers(0, _YEAR_9999_NS - 1)
+_verdicts = st.builds(
+    Verdict,
+    policy=st.text(min_size=1),
+    action=st.sampled_from(["Audit", "Block", "Audit (Block)"]),
+    enforcer=st.text(min_size=1),
+    severity=st.integers(0, 10),
+    tags=st.lists(_texts, max_size=3).map(tuple),
+    message=_texts,
+)
 _mappings = st.dictionaries(_texts, _texts, max_size=3)
 st.register_type_strategy(
     Event,
     st.builds(
         Event,
-        time_ns=st.integers(0, _YEAR_9999_NS - 1),
+        time_ns=_times_ns,
         operation=st.sampled_from(_OPERATIONS),
         node=st.builds(Node, host=_texts, cluster=_texts, node_id=_some_text),
         workload=st.just(HOST)
@@ -52,6 +64,8 @@ st.register_type_strategy(
         error=st.integers(0, 4095),
         cwd=_texts,
         tty=_some_text,
+        verdict=st.none() | _verdicts,
+        folded=st.none() | st.builds(Folded, count=st.integers(1), first_ns=_times_ns, last_ns=_times_ns),
     ),
 )
 
@@ -80,3 +94,18 @@ def event() -> Event:
         cwd="/home/ada",
         tty="pts0",
     )
+
+
+@pytest.fixture
+def alert(event: Event) -> Event:
+    """A rule does not let the shell."""
+    verdict = Verdict(
+        policy="no-passwd",
+        action="Block",
+        enforcer="BPFLSM",
+        severity=5,
+        tags=("MITRE", "T1003"),
+        message="Hands off!",
+        rule_id=7,
+    )
+    return replace(event, error=13, verdict=verdict)

@@ -15,16 +15,49 @@ from hauberk.model.process import Process
 from hauberk.model.workload import Workload
 
 
-def log_of(event: Event) -> list[tuple[str, Any]]:
-    """The keys and values that an event must give, in order: the table of the document, by the book."""
-    node, workload, process = event.node, event.workload, event.process
-    moment = datetime.fromtimestamp(event.time_ns // 10**9, UTC).replace(
-        microsecond=event.time_ns // 1000 % 10**6
-    )
-    always = {"Timestamp", "UpdatedTime", "PPID", "UID"}
+def moment_of(time_ns: int) -> str:
+    moment = datetime.fromtimestamp(time_ns // 10**9, UTC).replace(microsecond=time_ns // 1000 % 10**6)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def line_of(event: Event) -> list[tuple[str, Any]]:
+    """The keys and values that an event must give, in order: the tables of the document, by the book."""
+    node, workload, process, verdict = event.node, event.workload, event.process, event.verdict
+    host = workload.container_id is None
+    names = [("ParentProcessName", event.parent_executable), ("ProcessName", process.executable)]
+    numbers = [
+        ("HostPPID", event.host_ppid),
+        ("HostPID", event.host_pid),
+        ("PPID", event.ppid),
+        ("PID", event.pid),
+        ("UID", event.uid),
+    ]
+    who: list[tuple[str, Any]]
+    details = list(event.details.items())
+    decision: list[tuple[str, Any]] = []
+    if verdict is None:
+        who = [*names, *numbers, ("Type", "HostLog" if host else "ContainerLog")]
+    else:
+        who = [
+            *numbers,
+            *names,
+            ("PolicyName", verdict.policy),
+            ("Severity", str(verdict.severity).removeprefix("0")),
+            ("Tags", ",".join(verdict.tags)),
+            ("ATags", list(verdict.tags)),
+            ("Message", verdict.message),
+            ("Type", "MatchedHostPolicy" if host else "MatchedPolicy"),
+        ]
+        decision = [("Enforcer", verdict.enforcer), ("Action", verdict.action)]
+        if event.folded:
+            details += [
+                ("folded", str(event.folded.count)),
+                ("foldedFirst", moment_of(event.folded.first_ns)),
+                ("foldedLast", moment_of(event.folded.last_ns)),
+            ]
     fields = [
         ("Timestamp", event.time_ns // 10**9),
-        ("UpdatedTime", moment.isoformat(timespec="microseconds").replace("+00:00", "Z")),
+        ("UpdatedTime", moment_of(event.time_ns)),
         ("ClusterName", node.cluster),
         ("HostName", node.host),
         ("NamespaceName", workload.namespace),
@@ -33,25 +66,20 @@ def log_of(event: Event) -> list[tuple[str, Any]]:
         ("ContainerID", workload.container_id),
         ("ContainerName", workload.container_name),
         ("ContainerImage", workload.image),
-        ("ParentProcessName", event.parent_executable),
-        ("ProcessName", process.executable),
-        ("HostPPID", event.host_ppid),
-        ("HostPID", event.host_pid),
-        ("PPID", event.ppid),
-        ("PID", event.pid),
-        ("UID", event.uid),
-        ("Type", "HostLog" if workload.container_id is None else "ContainerLog"),
+        *who,
         ("Source", event.source),
         ("Operation", event.operation.name.title()),
         ("Resource", event.resource),
         ("Data", event.data),
-        ("EventData", list(event.details.items())),
+        ("EventData", details),
+        *decision,
         ("Result", result_text(event.error)),
         ("Cwd", event.cwd and event.cwd.removesuffix("/") + "/"),
         ("TTY", event.tty),
         ("NodeID", node.node_id),
         ("UserName", event.user),
     ]
+    always = {"Timestamp", "UpdatedTime", "PPID", "UID"}
     return [(key, value) for key, value in fields if value or key in always]
 
 
@@ -61,7 +89,7 @@ def test_any_event_is_one_line_of_json_that_tells_it_all(event: Event) -> None:
 
     assert line.splitlines() == [line]
     assert line.isprintable()
-    assert json.loads(line, object_pairs_hook=list) == log_of(event)
+    assert json.loads(line, object_pairs_hook=list) == line_of(event)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +115,7 @@ def test_frame_follows_its_process(event: Event, change: dict[str, Any]) -> None
     encode(event)
     changed = replace(event, **change)
 
-    assert json.loads(encode(changed), object_pairs_hook=list) == log_of(changed)
+    assert json.loads(encode(changed), object_pairs_hook=list) == line_of(changed)
 
 
 def test_frames_do_not_outgrow_their_bound(event: Event) -> None:
@@ -106,6 +134,23 @@ def test_host_log_names_no_container(event: Event) -> None:
     keys = json.loads(encode(event)).keys()
 
     assert not keys & {"NamespaceName", "PodName", "Labels", "ContainerID", "ContainerName", "ContainerImage"}
+
+
+def test_alert_leaves_frames_alone(event: Event, alert: Event) -> None:
+    """A log before an alert and the same log after it are the same."""
+    log = encode(event)
+
+    assert json.loads(encode(alert))["Type"] == "MatchedHostPolicy"
+    assert encode(event) == log
+
+
+def test_tag_with_comma_is_one_tag(alert: Event) -> None:
+    """KubeArmor takes its list from the text, and finds two."""
+    assert alert.verdict is not None
+    verdict = replace(alert.verdict, tags=("a,b", "c"))
+    found = json.loads(encode(replace(alert, verdict=verdict)))
+
+    assert (found["Tags"], found["ATags"]) == ("a,b,c", ["a,b", "c"])
 
 
 def test_surrogate_pairs_are_whole(event: Event) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hauberk.formats.text import encode, encode_colour
-from hauberk.model.event import Event
+from hauberk.model.event import Event, Folded
 from hauberk.model.workload import Workload
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -22,6 +22,28 @@ def test_line(event: Event) -> None:
         "12:21:47.932 File    host             ada      bash:42                openat     "
         "/etc/passwd  fd=-100 flags=O_RDONLY  Passed"
     )
+
+
+def test_line_of_an_alert(alert: Event) -> None:
+    assert encode(alert).decode() == (
+        "12:21:47.932 File    host             ada      bash:42                openat     "
+        "Block no-passwd (severity 5)  /etc/passwd  fd=-100 flags=O_RDONLY  Permission denied  Hands off!"
+    )
+
+
+def test_alert_without_severity_and_message(alert: Event) -> None:
+    assert alert.verdict is not None
+    verdict = replace(alert.verdict, policy="DefaultPosture", severity=0, message="")
+
+    assert encode(replace(alert, verdict=verdict)).decode()[81:] == (
+        "Block DefaultPosture  /etc/passwd  fd=-100 flags=O_RDONLY  Permission denied"
+    )
+
+
+def test_folded_alert_tells_how_many(alert: Event) -> None:
+    folded = replace(alert, folded=Folded(57, alert.time_ns, alert.time_ns))
+
+    assert "Block no-passwd (severity 5) ×57  /etc/passwd  " in encode(folded).decode()
 
 
 @given(st.from_type(Event))
@@ -38,13 +60,25 @@ def test_only_our_colours_escape(event: Event) -> None:
     assert COLOUR.findall(line)[1::2] == ["\x1b[0m"] * (len(COLOUR.findall(line)) // 2)
 
 
-def test_colour_changes_no_text(event: Event) -> None:
-    assert COLOUR.sub("", encode_colour(event).decode()) == encode(event).decode()
+def test_colour_changes_no_text(event: Event, alert: Event) -> None:
+    for shown in (event, alert):
+        assert COLOUR.sub("", encode_colour(shown).decode()) == encode(shown).decode()
 
 
 def test_failure_is_red(event: Event) -> None:
     assert encode_colour(replace(event, error=13)).endswith(b"\x1b[1;31mPermission denied\x1b[0m")
     assert b"\x1b[1;31m" not in encode_colour(event)
+
+
+@pytest.mark.parametrize(
+    ("action", "colour"), [("Block", "\x1b[1;31m"), ("Audit", "\x1b[1;33m"), ("Audit (Block)", "\x1b[1;33m")]
+)
+def test_verdict_is_red_or_yellow(alert: Event, action: str, colour: str) -> None:
+    """Only what really was blocked is red."""
+    assert alert.verdict is not None
+    line = encode_colour(replace(alert, verdict=replace(alert.verdict, action=action))).decode()
+
+    assert f"{colour}{action} no-passwd (severity 5)\x1b[0m" in line
 
 
 def test_time_is_local(event: Event, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What every LSM program does: ask the rules about an access, tell what they
+ * said, and answer the kernel.
+ */
+#ifndef HAUBERK_JUDGE_BPF_H
+#define HAUBERK_JUDGE_BPF_H
+
+#define HAUBERK_LSM
+
+#include "kernel.h"
+#include "lib/object.bpf.h"
+#include "lib/verdict.bpf.h"
+
+#define EAGAIN 11
+#define EACCES 13
+
+/* How much is told. */
+enum telling {
+	TELL_ALL = 0,
+	TELL_DENIED = 1, /* of a check that repeats an earlier one: only if it denies */
+	TELL_NONE = 2,
+};
+
+/* What is acted upon, as far as the hook knows; the rest lies in the task. */
+struct access {
+	__u16 of;	 /* enum rule_class */
+	__u16 hook;	 /* enum lsm_hook */
+	__u16 telling;	 /* enum telling */
+	bool writes;
+	struct vfsmount *mnt;
+	struct dentry *dentry; /* NULL: it has no path */
+	struct inode *inode;   /* who owns it */
+	__u32 kinds[2];	       /* enum number_kind */
+	__u32 numbers[2];
+	__u64 details[4];      /* for the record */
+};
+
+/*
+ * True if the rules of the current task's workload say anything about such an
+ * access: nearly everything that a machine does ends here.
+ */
+static __always_inline bool is_asked(__u32 class)
+{
+	struct subject subject = subject_of(bpf_get_current_task_btf());
+
+	return subject.set && (subject.classes & class_bit(class));
+}
+
+/* Builds the path of the question in this program's draft, from what lies in its ruling. */
+__noinline int judge_path(void)
+{
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+
+	if (!ruling || !draft)
+		return 0;
+	ruling->question.start = path_build(&draft->path, (struct vfsmount *)ruling->mnt,
+					    (struct dentry *)ruling->dentry, &draft->record.flags);
+	ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+	return 0;
+}
+
+/* Tells of the answer, and gives it as the kernel wants it. */
+__noinline int judge_tell(__u16 hook, __u16 telling)
+{
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+	bool denied;
+	__u32 size;
+	__u16 flags;
+
+	if (!ruling || !draft)
+		return 0;
+	denied = ruling->answer.decision == DECISION_BLOCK;
+	if (telling == TELL_NONE || (telling == TELL_DENIED && !denied))
+		return denied ? -EACCES : 0;
+	size = draft->record.size; /* what the hook has put there already */
+	flags = draft->record.flags;
+	if (draft_current(HOOK_LSM))
+		return denied ? -EACCES : 0;
+	draft->record.size = size;
+	draft->record.flags = flags;
+	draft->record.result = denied ? -EACCES : 0;
+	draft->record.arguments[0] = hook;
+	draft->record.arguments[1] = ruling->details[0];
+	draft->record.arguments[2] = ruling->details[1];
+	draft->record.arguments[3] = ruling->details[2];
+	draft->record.arguments[4] = ruling->details[3];
+	if (ruling->dentry)
+		add_built_path(ruling->question.start, ITEM_OBJECT, 0);
+	add_place((struct task_struct *)bpf_get_current_task());
+	alert_send(draft, ruling, denied);
+	return denied ? -EACCES : 0;
+}
+
+/* Decides about @access; the answer is what the hook returns. The draft may hold the arguments of a command. */
+static __always_inline int judge(const struct access *access)
+{
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+	int answer;
+	__u32 size;
+
+	if (!ruling || !draft)
+		return 0;
+	ruling->question.of = access->of;
+	ruling->question.start = PATH_SIZE;
+	ruling->question.met = access->writes ? 0 : CONDITION_READ;
+	ruling->question.unreadable = 0;
+	ruling->question.images = 0;
+	ruling->question.is_written = 0;
+	for (int i = 0; i < 2; i++) {
+		ruling->question.number_kinds[i] = access->kinds[i];
+		ruling->question.numbers[i] = access->numbers[i];
+	}
+	for (int i = 0; i < 4; i++)
+		ruling->details[i] = access->details[i];
+	ruling->mnt = (__u64)access->mnt;
+	ruling->dentry = (__u64)access->dentry;
+	question_describe(&ruling->question, bpf_get_current_task_btf(), access->inode);
+	if (access->dentry)
+		judge_path();
+	if (decide() < DECISION_AUDIT)
+		return 0;
+	size = draft->record.size;
+	answer = judge_tell(access->hook, access->telling);
+	draft->record.size = size; /* for another question about the same */
+	return answer;
+}
+
+/* Judges one access of the current task from beginning to end. */
+static __always_inline int judge_alone(const struct access *access)
+{
+	struct ruling *ruling;
+	struct draft *draft;
+	int answer = 0;
+
+	if (!is_asked(access->of))
+		return 0;
+	if (!draft_take())
+		return -EAGAIN;
+	ruling = ruling_here();
+	draft = draft_here();
+	if (ruling && draft) {
+		draft->record.size = 0;
+		draft->record.flags = 0;
+		ruling->question.argv_size = 0;
+		answer = judge(access);
+	}
+	draft_give_back();
+	return answer ? -EACCES : 0; /* a number that the verifier can read */
+}
+
+#endif

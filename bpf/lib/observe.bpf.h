@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Deciding after the fact, in tracepoint programs: about system calls, which no
+ * LSM program knows; and where no LSM program can be loaded, about everything
+ * that was let pass. Nothing is denied here.
+ */
+#ifndef HAUBERK_OBSERVE_BPF_H
+#define HAUBERK_OBSERVE_BPF_H
+
+#include "kernel.h"
+#include "lib/arguments.bpf.h"
+#include "lib/verdict.bpf.h"
+
+#define FMODE_WRITE 0x2
+#define SOCK_TYPE_MASK 0xf
+
+/* What tracepoint programs decide about for the current task: class bits, 0 if nothing. */
+static __always_inline __u32 traced_here(void)
+{
+	struct matching *matching = matching_here();
+	struct subject subject;
+
+	if (!matching || !matching->traced)
+		return 0;
+	subject = subject_of(bpf_get_current_task_btf());
+	return subject.set ? subject.classes & matching->traced : 0;
+}
+
+/* Begins a question about something of class @of. */
+static __always_inline struct ruling *question_begin(__u32 of)
+{
+	struct ruling *ruling = ruling_here();
+
+	if (!ruling)
+		return NULL;
+	ruling->question.of = of;
+	ruling->question.start = PATH_SIZE;
+	ruling->question.met = 0;
+	ruling->question.number_kinds[0] = 0;
+	ruling->question.number_kinds[1] = 0;
+	ruling->question.unreadable = 0;
+	ruling->question.argv_size = 0;
+	ruling->question.is_written = 0;
+	ruling->question.images = 0;
+	return ruling;
+}
+
+/*
+ * Writes the path of argument @which of the call in @slot, as its caller wrote
+ * it, into the ruling, behind the directory that it is relative to. 0 if there is none. A name of dots is not resolved: such a path is unknown.
+ */
+__noinline int written_path(__u32 slot, __u32 which)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+	struct path *directory;
+	struct file *file;
+	__u32 start, before = which - 1;
+	__u64 pointer;
+	long size;
+
+	if (!syscall || !ruling || !draft || which >= ARGUMENT_COUNT)
+		return 0;
+	pointer = draft->record.arguments[which];
+	size = bpf_probe_read_user_str(ruling->source.bytes, PATH_SIZE, (void *)pointer);
+	if (size <= 1 || size >= PATH_SIZE) {
+		ruling->question.unreadable = 1;
+		return 1;
+	}
+	start = (PATH_SIZE - (__u32)(size - 1)) & (PATH_SIZE - 1);
+	bpf_probe_read_kernel(&ruling->room[start], size & (PATH_SIZE - 1), ruling->source.bytes);
+	if (ruling->source.bytes[0] == '.')
+		ruling->question.unreadable = 1;
+	if (ruling->source.bytes[0] != '/') {
+		barrier_var(before); /* what is checked must be what is used, for older verifiers */
+		if (before < ARGUMENT_COUNT && syscall->arguments[before] == ARGUMENT_DIRFD &&
+		    (int)draft->record.arguments[before] != AT_FDCWD) {
+			file = file_of(task, draft->record.arguments[before]);
+			directory = file ? &file->f_path : NULL;
+		} else {
+			struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+			directory = fs ? &fs->pwd : NULL;
+		}
+		if (!directory || !start) {
+			ruling->question.unreadable = 1;
+			return 1;
+		}
+		start = (start - 1) & (PATH_SIZE - 1);
+		ruling->room[start] = '/';
+		start = path_build_before(start, &ruling->written, BPF_CORE_READ(directory, mnt),
+					  BPF_CORE_READ(directory, dentry), &draft->record.flags);
+	}
+	ruling->question.start = start;
+	ruling->question.is_written = 1;
+	return 1;
+}
+
+/* The same from what the kernel's own objects gave while the call ran (named.bpf.c). */
+__noinline int named_path(__u32 path)
+{
+	struct named *named = bpf_task_storage_get(&nameds, bpf_get_current_task_btf(), NULL, 0);
+	struct ruling *ruling = ruling_here();
+	struct draft *draft = draft_here();
+	__u32 start;
+
+	if (!named || !ruling || !draft || path > 1)
+		return 0;
+	start = named->starts[path & 1];
+	if (!start || start >= PATH_SIZE)
+		return 0;
+	bpf_probe_read_kernel(draft->path.bytes, PATH_SIZE, named->paths[path & 1].bytes);
+	ruling->question.start = start;
+	return 1;
+}
+
+/* Asks about the @path-th path that the call in @slot names; 0 if it names none. */
+static __always_inline int ask_about_path(struct ruling *ruling, __u32 slot, __u32 path)
+{
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	__u32 seen = 0;
+
+	if (!syscall)
+		return 0;
+	if (named_path(path))
+		return 1;
+	for (__u32 i = 0; i < ARGUMENT_COUNT; i++)
+		if (syscall->arguments[i] == ARGUMENT_PATH && seen++ == path)
+			return written_path(slot, i);
+	return 0;
+}
+
+/* Asks about the socket of the call in @slot: its own, or the one that was made. */
+static __always_inline int ask_about_socket(struct ruling *ruling, __u32 slot)
+{
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct sock *sk = (struct sock *)ruling->sock;
+	struct draft *draft = draft_here();
+	__u32 family, type, protocol;
+
+	if (!syscall || !draft)
+		return 0;
+	if (sk) {
+		family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		type = BPF_CORE_READ(sk, sk_type);
+		protocol = BPF_CORE_READ(sk, sk_protocol);
+	} else if (syscall->object == OBJECT_NONE) { /* socket(2) */
+		family = draft->record.arguments[0];
+		type = draft->record.arguments[1] & SOCK_TYPE_MASK;
+		protocol = draft->record.arguments[2];
+	} else {
+		return 0;
+	}
+	ruling->question.number_kinds[0] = NUMBER_PROTOCOL;
+	ruling->question.number_kinds[1] = NUMBER_TYPE;
+	ruling->question.numbers[0] = effective_protocol(family, type, protocol);
+	ruling->question.numbers[1] = type;
+	return 1;
+}
+
+#define CALL_QUESTIONS 4
+
+/*
+ * Prepares the @number-th question about the call in @slot, which was let pass
+ * and whose object lies in the ruling; 0 if there is no such question: its first
+ * and its second path by the rules for files or sockets, then by those for calls.
+ */
+__noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
+{
+	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	struct draft *draft = draft_here();
+	struct ruling *ruling;
+	struct file *file;
+	__u32 path = number & 1;
+
+	if (!syscall || !draft)
+		return 0;
+	ruling = question_begin(CLASS_FILE);
+	if (!ruling)
+		return 0;
+	file = (struct file *)ruling->file;
+	question_describe(&ruling->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
+	if (number >= 2) {
+		if (!(traced & 1 << CLASS_SYSCALL))
+			return 0;
+		ruling->question.of = CLASS_SYSCALL + slot;
+	} else if (syscall->operation == OPERATION_NETWORK) {
+		if (!(traced & 1 << CLASS_NETWORK) || path)
+			return 0;
+		ruling->question.of = CLASS_NETWORK;
+		return ask_about_socket(ruling, slot);
+	} else if (syscall->operation != OPERATION_FILE || !(traced & 1 << CLASS_FILE)) {
+		return 0;
+	}
+	if (ruling->file_start < PATH_SIZE) {
+		if (path)
+			return 0;
+		ruling->question.start = ruling->file_start;
+		ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+		if (syscall->object == OBJECT_OPENED && !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
+			ruling->question.met |= CONDITION_READ;
+		return 1;
+	}
+	/* a call without a path can be meant by rules for calls */
+	return ask_about_path(ruling, slot, path) || (number == 2);
+}
+
+#endif

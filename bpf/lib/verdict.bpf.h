@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A verdict is told in a ring buffer of its own, which telemetry cannot fill,
+ * and it is told second: a full ring buffer loses the record, never the verdict.
+ */
+#ifndef HAUBERK_VERDICT_BPF_H
+#define HAUBERK_VERDICT_BPF_H
+
+#include "kernel.h"
+#include "lib/emit.bpf.h"
+#include "lib/rules.bpf.h"
+
+/* raw records that carry a verdict */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} alerts SEC(".maps");
+
+/* enum operation -> what became of the alerts, one per CPU; `seen` are verdicts */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, OPERATION_COUNT);
+	__type(key, __u32);
+	__type(value, struct counters);
+} alert_ledger SEC(".maps");
+
+/* 0 -> how many alerts this CPU has wanted to send */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} alert_sequences SEC(".maps");
+
+static __always_inline __u32 operation_of(__u32 class)
+{
+	switch (class) {
+	case CLASS_PROCESS:
+	case CLASS_FILELESS_EXEC:
+	case CLASS_EXEC:
+		return OPERATION_PROCESS;
+	case CLASS_NETWORK:
+		return OPERATION_NETWORK;
+	case CLASS_CAPABILITIES:
+		return OPERATION_CAPABILITIES;
+	}
+	return class < CLASS_SYSCALL ? OPERATION_FILE : OPERATION_SYSCALL;
+}
+
+/* Sends the draft as an alert: with the answer that this program's ruling holds. */
+static __always_inline void alert_send(struct draft *draft, struct ruling *ruling, bool denied)
+{
+	struct verdict verdict = {
+		.set = ruling->answer.set,
+		.rule = ruling->answer.rule,
+		.decision = ruling->answer.decision,
+		.denied = denied,
+	};
+	__u32 operation = operation_of(ruling->question.of), zero = 0, size;
+	struct counters *counters = bpf_map_lookup_elem(&alert_ledger, &operation);
+	__u64 *sequence = bpf_map_lookup_elem(&alert_sequences, &zero);
+
+	if (!counters || !sequence)
+		return;
+	add_bytes(draft, ITEM_VERDICT, ruling->question.of < CLASS_SYSCALL ? ruling->question.of : CLASS_SYSCALL,
+		  &verdict, sizeof(verdict));
+	draft->record.flags |= RECORD_ALERT;
+	draft->record.sequence = __sync_fetch_and_add(sequence, 1);
+	size = draft->record.size;
+	barrier_var(size); /* for older verifiers, as in add_bytes() */
+	if (size > ITEMS_SIZE)
+		size = ITEMS_SIZE;
+	size += sizeof(draft->record);
+	draft->record.size = size;
+	__sync_fetch_and_add(&counters->seen, 1);
+	if (bpf_ringbuf_output(&alerts, &draft->record, size, BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&counters->lost, 1);
+	else
+		__sync_fetch_and_add(&counters->sent, 1);
+}
+
+/* Adds to what holds of the question all that lies in the task and in the @inode that is acted upon. */
+static __always_inline void question_describe(struct question *question, struct task_struct *task,
+					      struct inode *inode)
+{
+	if (BPF_CORE_READ(task, signal, tty))
+		question->met |= CONDITION_TERMINAL;
+	if (inode && BPF_CORE_READ(inode, i_uid.val) == BPF_CORE_READ(task, cred, fsuid.val))
+		question->met |= CONDITION_OWNER;
+}
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What may be opened, and what may be written to.
+ *
+ *   lsm/file_open         every open, that of an image to be executed too
+ *   lsm/file_permission   a write to what was opened before the rules were there, or by somebody else
+ *   lsm/mmap_file         the same by a shared mapping; code that is mapped instead of executed;
+ *                         code in memory that no file stands behind
+ *   lsm/file_mprotect     memory that becomes code later
+ */
+#include "lib/judge.bpf.h"
+
+#define FMODE_WRITE 0x2
+#define FMODE_BACKING 0x2000000	   /* include/linux/fs.h: the file below one of overlayfs, */
+#define FMODE_NOACCOUNT 0x20000000 /* ... which opens it itself: no access of the process's own */
+#define MAY_WRITE 2
+#define PROT_WRITE 2
+#define PROT_EXEC 4
+#define MAP_SHARED 1
+#define PROC_SUPER_MAGIC 0x9fa0
+
+/* The process whose directory in procfs @inode lies in, if it is another one. */
+static __always_inline bool is_of_another(struct task_struct *task, struct inode *inode)
+{
+	struct proc_inode *proc;
+	struct pid *pid;
+
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
+		return false;
+	proc = (struct proc_inode *)((char *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode));
+	pid = BPF_CORE_READ(proc, pid);
+	return pid && pid != BPF_CORE_READ(task, thread_pid) &&
+	       pid != BPF_CORE_READ(task, group_leader, thread_pid);
+}
+
+static __always_inline bool is_named_environ(struct dentry *dentry)
+{
+	union {
+		char text[8];
+		__u64 word;
+	} name = {}, environ = {"environ"};
+
+	bpf_probe_read_kernel(name.text, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+	return name.word == environ.word;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(lsm_file_open, struct file *file)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct access access = {
+		.of = CLASS_FILE,
+		.hook = LSM_FILE_OPEN,
+		.writes = BPF_CORE_READ(file, f_mode) & FMODE_WRITE,
+		.mnt = BPF_CORE_READ(file, f_path.mnt),
+		.dentry = BPF_CORE_READ(file, f_path.dentry),
+		.inode = BPF_CORE_READ(file, f_inode),
+		.details = {BPF_CORE_READ(file, f_flags)},
+	};
+
+	if (BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT))
+		return 0;
+	if (is_asked(CLASS_PROTECT_PROC) && is_of_another(task, access.inode)) {
+		access.of = CLASS_PROTECT_PROC;
+		if (judge_alone(&access))
+			return -EACCES;
+	}
+	if (is_asked(CLASS_PROTECT_ENV) && is_named_environ(access.dentry) && is_of_another(task, access.inode)) {
+		access.of = CLASS_PROTECT_ENV;
+		if (judge_alone(&access))
+			return -EACCES;
+	}
+	access.of = CLASS_FILE;
+	return judge_alone(&access);
+}
+
+SEC("lsm/file_permission")
+int BPF_PROG(lsm_file_perm, struct file *file, int mask)
+{
+	struct access access = {
+		.of = CLASS_FILE,
+		.hook = LSM_FILE_PERMISSION,
+		.telling = TELL_DENIED,
+		.writes = true,
+	};
+
+	if (!(mask & MAY_WRITE) || (BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT)))
+		return 0;
+	if (!is_asked(CLASS_FILE))
+		return 0;
+	access.mnt = BPF_CORE_READ(file, f_path.mnt);
+	access.dentry = BPF_CORE_READ(file, f_path.dentry);
+	access.inode = BPF_CORE_READ(file, f_inode);
+	/* pipes and sockets have no path that a rule could mean */
+	if (BPF_CORE_READ(file, f_path.dentry, d_parent) == access.dentry)
+		return 0;
+	return judge_alone(&access);
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned long protection,
+	     unsigned long flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct access access = {
+		.hook = LSM_MMAP_FILE,
+		.details = {asked, protection, flags},
+	};
+
+	if (!file) {
+		if (!(protection & PROT_EXEC))
+			return 0;
+		access.of = CLASS_ANONYMOUS_MAP_EXEC;
+		return judge_alone(&access);
+	}
+	access.mnt = BPF_CORE_READ(file, f_path.mnt);
+	access.dentry = BPF_CORE_READ(file, f_path.dentry);
+	access.inode = BPF_CORE_READ(file, f_inode);
+	if ((protection & PROT_WRITE) && (flags & MAP_SHARED)) {
+		access.of = CLASS_FILE;
+		access.telling = TELL_DENIED;
+		access.writes = true;
+		if (judge_alone(&access))
+			return -EACCES;
+	}
+	/* ld.so FILE executes a file that nobody has asked to execute */
+	if ((protection & PROT_EXEC) && !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve) &&
+	    BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(task, mm, exe_file, f_inode)) {
+		access.of = CLASS_MAP_EXEC;
+		access.telling = TELL_ALL;
+		access.writes = false;
+		return judge_alone(&access);
+	}
+	return 0;
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(lsm_mprotect, struct vm_area_struct *vma, unsigned long asked, unsigned long protection)
+{
+	struct access access = {
+		.of = CLASS_ANONYMOUS_MAP_EXEC,
+		.hook = LSM_FILE_MPROTECT,
+		.details = {asked, protection},
+	};
+
+	if (!(protection & PROT_EXEC) || BPF_CORE_READ(vma, vm_file))
+		return 0;
+	return judge_alone(&access);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

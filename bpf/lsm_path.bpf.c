@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What may be done to a name: made, removed, renamed, linked, and given another owner or mode.
+ *
+ *   lsm/path_mknod, _mkdir, _rmdir, _unlink, _symlink, _link, _rename, _chmod, _chown, _truncate
+ *
+ * All of it changes what the name stands for, so it counts as writing. A directory that is
+ * renamed takes along what is below it: the rules for that are asked too.
+ */
+#include "lib/judge.bpf.h"
+
+#define S_IFDIR 0040000
+
+static __always_inline int judge_name(__u16 hook, const struct path *directory, struct dentry *dentry)
+{
+	struct access access = {
+		.of = CLASS_FILE,
+		.hook = hook,
+		.writes = true,
+		.mnt = BPF_CORE_READ(directory, mnt),
+		.dentry = dentry,
+	};
+	bool is_directory = false;
+	struct inode *inode;
+
+	if (!is_asked(CLASS_FILE))
+		return 0;
+	inode = BPF_CORE_READ(dentry, d_inode);
+	if (!inode) /* what does not exist yet is its directory's owner's */
+		inode = BPF_CORE_READ(dentry, d_parent, d_inode);
+	else
+		is_directory = (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFDIR;
+	access.inode = inode;
+	if (judge_alone(&access))
+		return -EACCES;
+	if (hook != LSM_PATH_RENAME || !is_directory)
+		return 0;
+	access.of = CLASS_MOVE;
+	return judge_alone(&access);
+}
+
+static __always_inline int judge_whole(__u16 hook, const struct path *path)
+{
+	return judge_name(hook, path, BPF_CORE_READ(path, dentry));
+}
+
+SEC("lsm/path_mknod")
+int BPF_PROG(lsm_mknod, const struct path *directory, struct dentry *dentry, unsigned short mode,
+	     unsigned int device)
+{
+	return judge_name(LSM_PATH_MKNOD, directory, dentry);
+}
+
+SEC("lsm/path_mkdir")
+int BPF_PROG(lsm_mkdir, const struct path *directory, struct dentry *dentry, unsigned short mode)
+{
+	return judge_name(LSM_PATH_MKDIR, directory, dentry);
+}
+
+SEC("lsm/path_rmdir")
+int BPF_PROG(lsm_rmdir, const struct path *directory, struct dentry *dentry)
+{
+	return judge_name(LSM_PATH_RMDIR, directory, dentry);
+}
+
+SEC("lsm/path_unlink")
+int BPF_PROG(lsm_unlink, const struct path *directory, struct dentry *dentry)
+{
+	return judge_name(LSM_PATH_UNLINK, directory, dentry);
+}
+
+SEC("lsm/path_symlink")
+int BPF_PROG(lsm_symlink, const struct path *directory, struct dentry *dentry, const char *target)
+{
+	return judge_name(LSM_PATH_SYMLINK, directory, dentry);
+}
+
+SEC("lsm/path_link")
+int BPF_PROG(lsm_link, struct dentry *old, const struct path *directory, struct dentry *dentry)
+{
+	if (judge_name(LSM_PATH_LINK, directory, old)) /* a link never leaves its mount */
+		return -EACCES;
+	return judge_name(LSM_PATH_LINK, directory, dentry);
+}
+
+SEC("lsm/path_rename")
+int BPF_PROG(lsm_rename, const struct path *old_directory, struct dentry *old,
+	     const struct path *directory, struct dentry *dentry)
+{
+	if (judge_name(LSM_PATH_RENAME, old_directory, old))
+		return -EACCES;
+	return judge_name(LSM_PATH_RENAME, directory, dentry);
+}
+
+SEC("lsm/path_chmod")
+int BPF_PROG(lsm_chmod, const struct path *path, unsigned short mode)
+{
+	return judge_whole(LSM_PATH_CHMOD, path);
+}
+
+SEC("lsm/path_chown")
+int BPF_PROG(lsm_chown, const struct path *path, unsigned long long user, unsigned long long group)
+{
+	return judge_whole(LSM_PATH_CHOWN, path);
+}
+
+SEC("lsm/path_truncate")
+int BPF_PROG(lsm_truncate, const struct path *path)
+{
+	return judge_whole(LSM_PATH_TRUNCATE, path);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,124 @@
+"""The LSM hooks that decide, in KubeArmor's words. To add one, add a row here, to `enum lsm_hook` and a program.
+
+KubeArmor's forms: ``lsm=FILE_OPEN``, ``lsm=SOCKET_CREATE protocol=TCP type=SOCK_STREAM``,
+``lsm=CAPABLE CAP_NET_RAW``.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+from hauberk.abi import LsmHook, Operation, RuleClass
+from hauberk.decode.arguments import (
+    capability_name,
+    family_name,
+    map_flags,
+    memory_protection,
+    open_flags,
+    protocol_name,
+    socket_type,
+)
+
+Details: TypeAlias = dict[str, str]
+
+
+class Told(NamedTuple):
+    """What the numbers of a decision say."""
+
+    resource: str | None
+    """None: the path that was acted upon is the resource, if there is one."""
+
+    more: str
+    """What follows the hook in Data."""
+
+    details: Details
+
+
+class Row(NamedTuple):
+    """One hook."""
+
+    label: str
+    """As KubeArmor's Data has it."""
+
+    tell: Callable[[tuple[int, ...]], Told]
+    """From the numbers that the program sends along."""
+
+
+def _nothing(_numbers: tuple[int, ...]) -> Told:
+    return Told(None, "", {})
+
+
+_O_LARGEFILE: Final = 0o100000
+"""The kernel adds it to every open of a 64-bit process."""
+
+
+def _open(numbers: tuple[int, ...]) -> Told:
+    return Told(None, "", {"flags": open_flags(numbers[0] & ~_O_LARGEFILE)})
+
+
+def _mmap(numbers: tuple[int, ...]) -> Told:
+    asked, protection, flags = (
+        memory_protection(numbers[0]),
+        memory_protection(numbers[1]),
+        map_flags(numbers[2]),
+    )
+    return Told(None, "", {"reqprot": asked, "prot": protection, "flags": flags})
+
+
+def _mprotect(numbers: tuple[int, ...]) -> Told:
+    return Told(None, "", {"reqprot": memory_protection(numbers[0]), "prot": memory_protection(numbers[1])})
+
+
+def _socket(numbers: tuple[int, ...]) -> Told:
+    family, kind, protocol = numbers[:3]
+    details = {"domain": family_name(family), "type": socket_type(kind)}
+    named = protocol_name(family, kind, protocol)
+    if named:
+        details["protocol"] = named
+    text = f"protocol={named} type={details['type']}" if named else f"type={details['type']}"
+    return Told(text, f" {text}", details)
+
+
+def _capable(numbers: tuple[int, ...]) -> Told:
+    name = capability_name(numbers[0])
+    return Told(name, f" {name}", {"capability": name})
+
+
+HOOKS: Final = {
+    LsmHook.BPRM_CHECK_SECURITY: Row("SECURITY_BPRM_CHECK", _nothing),
+    LsmHook.FILE_OPEN: Row("FILE_OPEN", _open),
+    LsmHook.FILE_PERMISSION: Row("FILE_PERMISSION", _nothing),
+    LsmHook.MMAP_FILE: Row("MMAP_FILE", _mmap),
+    LsmHook.FILE_MPROTECT: Row("FILE_MPROTECT", _mprotect),
+    LsmHook.PATH_MKNOD: Row("FILE_MKNOD", _nothing),
+    LsmHook.PATH_MKDIR: Row("FILE_MKDIR", _nothing),
+    LsmHook.PATH_RMDIR: Row("FILE_RMDIR", _nothing),
+    LsmHook.PATH_UNLINK: Row("FILE_UNLINK", _nothing),
+    LsmHook.PATH_SYMLINK: Row("FILE_SYMLINK", _nothing),
+    LsmHook.PATH_LINK: Row("FILE_LINK", _nothing),
+    LsmHook.PATH_RENAME: Row("FILE_RENAME", _nothing),
+    LsmHook.PATH_CHMOD: Row("FILE_CHMOD", _nothing),
+    LsmHook.PATH_CHOWN: Row("FILE_CHOWN", _nothing),
+    LsmHook.PATH_TRUNCATE: Row("FILE_TRUNCATE", _nothing),
+    LsmHook.SOCKET_CREATE: Row("SOCKET_CREATE", _socket),
+    LsmHook.SOCKET_CONNECT: Row("SOCKET_CONNECT", _socket),
+    LsmHook.SOCKET_BIND: Row("SOCKET_BIND", _socket),
+    LsmHook.SOCKET_LISTEN: Row("SOCKET_LISTEN", _socket),
+    LsmHook.SOCKET_ACCEPT: Row("SOCKET_ACCEPT", _socket),
+    LsmHook.SOCKET_SENDMSG: Row("SOCKET_SENDMSG", _socket),
+    LsmHook.CAPABLE: Row("CAPABLE", _capable),
+}
+
+
+def operation_of(rule_class: int) -> Operation:
+    """KubeArmor's operation of what a rule class is about."""
+    match rule_class:
+        case RuleClass.PROCESS | RuleClass.FILELESS_EXEC | RuleClass.EXEC:
+            return Operation.PROCESS
+        case RuleClass.NETWORK:
+            return Operation.NETWORK
+        case RuleClass.CAPABILITIES:
+            return Operation.CAPABILITIES
+        case _ if rule_class < RuleClass.SYSCALL:
+            return Operation.FILE
+        case _:
+            return Operation.SYSCALL

@@ -1,0 +1,85 @@
+"""A directory of policy files, and what became of it since it was last looked at."""
+
+import os
+from pathlib import Path
+
+from hauberk.errors import PolicyError
+from hauberk.model.policy import Policy
+from hauberk.policy.document import Problem, parse_documents
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class PolicyDirectory:
+    """Every policy file below a directory. A file that turns bad keeps its last good policies in force."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: dict[Path, tuple[int, int, int]] = {}
+        self._good: dict[Path, tuple[Policy, ...]] = {}
+        self.problems: list[Problem] = []
+        """Of the files that have changed, as of the last `read`."""
+
+    def read(self) -> tuple[Policy, ...] | None:
+        """The policies, if a file has come, gone or changed since the last time; else None.
+
+        Raises PolicyError if the directory cannot be read: what is in force then stays so.
+        """
+        try:
+            found = {path: _version(path) for path in sorted(self.path.iterdir()) if path.suffix in _SUFFIXES}
+        except FileNotFoundError:
+            found = {}
+        except OSError as error:
+            raise PolicyError(f"cannot read the policies in {self.path}: {error.strerror}") from error
+        if found == self._seen:
+            return None
+        self.problems = []
+        for path in set(self._seen) - set(found):
+            self._good.pop(path, None)
+        for path, version in found.items():
+            if self._seen.get(path) != version:
+                self._read_file(path)
+        self._seen = found
+        policies: dict[tuple[str, str, str], Policy] = {}
+        for path in found:
+            for policy in self._good.get(path, ()):
+                first = policies.setdefault(policy.identity, policy)
+                if first is not policy:
+                    self._complain(path, f"{policy.kind} {policy.name} is in {first.file} too, which counts")
+        return tuple(policies.values())
+
+    def _read_file(self, path: Path) -> None:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            self._complain(path, f"cannot be read: {error.strerror}")
+            return
+        except UnicodeDecodeError:
+            self._complain(path, "is not UTF-8 text")
+            return
+        parsed = parse_documents(text, str(path))
+        self.problems += parsed.problems
+        if not parsed.has_errors or path not in self._good:
+            self._good[path] = parsed.policies
+
+    def _complain(self, path: Path, text: str) -> None:
+        self.problems.append(Problem("error", str(path), 1, text))
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # gone since it was listed
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that others may be reading: they see all of the old or all of the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

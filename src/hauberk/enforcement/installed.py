@@ -1,0 +1,158 @@
+"""Which rule table each workload has."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from hauberk.errors import PolicyError
+from hauberk.model.policy import Policy
+from hauberk.model.workload import Workload
+from hauberk.policy.compile import Secrets, Table, compile_table
+from hauberk.policy.decide import Numbered, Posture, RuleSet
+from hauberk.policy.select import Identity, holds_for, holds_for_host
+from hauberk.sensor.tables import HOST, Tables
+
+RETIRED_KEPT: Final = 256
+"""How many replaced tables stay known: alerts that name their rules may still be on the way."""
+
+NO_RULES: Final = 0xFFFFFFFF
+"""The set of a container that no policy selects. It has no table; but what lies below it is not the host's."""
+
+_Versions: TypeAlias = frozenset[tuple[tuple[str, str, str], int]]
+"""Policies, each in one of the versions it has had."""
+
+
+class Installed:
+    """Keeps the kernel's tables as the policies and the workloads want them.
+
+    Every change is made in the order that leaves no gap: a table is complete before a workload gets it,
+    and goes when no workload has it.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        secrets: Secrets,
+        *,
+        host_name: str,
+        posture: Posture,
+        host_posture: Posture,
+        first_set: int = 1,
+    ) -> None:
+        self._tables = tables
+        self._secrets = secrets
+        self._host_name = host_name
+        self._posture = posture
+        self._host_posture = host_posture
+        self._next_set = first_set
+        self._policies: dict[tuple[str, str, str], tuple[Policy, int]] = {}
+        """By identity: the policy and the number of its version."""
+
+        self._versions = 0
+        self._workloads: dict[int, Workload] = {}
+        self._sets: dict[tuple[bool, _Versions], int] = {}
+        """Whether for the host, and of which policies -> number of the set."""
+
+        self._compiled: dict[int, Table] = {}
+        self._assigned: dict[int, int] = {}
+        self._retired: OrderedDict[int, RuleSet] = OrderedDict()
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """Those that are in force."""
+        return tuple(policy for policy, _ in self._policies.values())
+
+    def replace(self, policies: Iterable[Policy]) -> None:
+        """From now on these policies are in force, and no others; raises PolicyError and changes nothing."""
+        before = self._policies
+        after: dict[tuple[str, str, str], tuple[Policy, int]] = {}
+        for policy in policies:
+            known = before.get(policy.identity)
+            if known and known[0] == policy:
+                after[policy.identity] = known
+            else:
+                self._versions += 1
+                after[policy.identity] = (policy, self._versions)
+        self._policies = after
+        try:
+            wanted = {HOST: self._set_for(HOST)}
+            wanted |= {cgroup_id: self._set_for(cgroup_id) for cgroup_id in self._workloads}
+        except PolicyError:
+            self._policies = before
+            self._forget_unused()
+            raise
+        for cgroup_id, number in wanted.items():
+            self._assign(cgroup_id, number)
+        self._forget_unused()
+
+    def learn(self, cgroup_id: int, workload: Workload) -> None:
+        """A container has come, or more is known of it."""
+        if workload.is_host or self._workloads.get(cgroup_id) == workload:
+            return
+        self._workloads[cgroup_id] = workload
+        self._assign(cgroup_id, self._set_for(cgroup_id))
+        self._forget_unused()
+
+    def forget(self, cgroup_id: int) -> None:
+        """A cgroup is gone."""
+        if self._workloads.pop(cgroup_id, None):
+            self._assigned.pop(cgroup_id, None)
+            self._tables.unassign(cgroup_id)
+            self._forget_unused()
+
+    def find_rule(self, number: int, rule: int) -> Numbered | None:
+        """The rule that an alert names; None if its set is long gone."""
+        table = self._compiled.get(number)
+        rules = table.rules if table else self._retired.get(number, ())
+        return rules[rule - 1] if 0 < rule <= len(rules) else None
+
+    def rules_of(self, cgroup_id: int) -> RuleSet:
+        """The rules that a workload has now."""
+        table = self._compiled.get(self._assigned.get(cgroup_id, NO_RULES))
+        return table.rules if table else ()
+
+    def _set_for(self, cgroup_id: int) -> int:
+        held = [
+            (policy, version)
+            for policy, version in self._policies.values()
+            if self._holds(policy, cgroup_id) and policy.rules
+        ]
+        if not held:
+            return NO_RULES
+        is_host = cgroup_id == HOST
+        key = is_host, frozenset((policy.identity, version) for policy, version in held)
+        if key not in self._sets:
+            posture = self._host_posture if is_host else self._posture
+            table = compile_table((policy for policy, _ in held), posture, self._secrets)
+            number = self._next_set
+            self._tables.add(number, table)
+            self._next_set += 1
+            self._compiled[number] = table
+            self._sets[key] = number
+        return self._sets[key]
+
+    def _holds(self, policy: Policy, cgroup_id: int) -> bool:
+        if cgroup_id == HOST:
+            return policy.kind == "KubeArmorHostPolicy" and holds_for_host(policy, self._host_name, {})
+        workload = self._workloads[cgroup_id]
+        return policy.kind != "KubeArmorHostPolicy" and holds_for(
+            policy,
+            Identity(workload.namespace, workload.labels, workload.container_name or workload.container_id),
+        )
+
+    def _assign(self, cgroup_id: int, number: int) -> None:
+        if self._assigned.get(cgroup_id) == number:
+            return
+        table = self._compiled.get(number)
+        self._tables.assign(cgroup_id, number, table.classes if table else 0)
+        self._assigned[cgroup_id] = number
+
+    def _forget_unused(self) -> None:
+        used = set(self._assigned.values())
+        for key, number in list(self._sets.items()):
+            if number not in used:
+                del self._sets[key]
+                self._retired[number] = self._compiled.pop(number).rules
+                self._tables.remove(number)
+        while len(self._retired) > RETIRED_KEPT:
+            self._retired.popitem(last=False)

@@ -1,0 +1,65 @@
+"""Which workloads a policy holds for."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from hauberk.model.policy import Expression, Policy
+
+_HOST_NAME_LABELS = ("kubernetes.io/hostname", "kubearmor.io/hostname")
+_HOST_PATTERN_LABELS = ("kubernetes.io/hostnamereg", "kubearmor.io/hostnamereg")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a selector compares."""
+
+    namespace: str | None
+    labels: Mapping[str, str]
+    container_name: str | None
+
+
+def holds_for(policy: Policy, identity: Identity) -> bool:
+    """Whether a policy for containers holds for this one.
+
+    A KubeArmorPolicy that names no namespace, as outside Kubernetes, holds in all of them.
+    """
+    selector = policy.selector
+    if policy.kind == "KubeArmorHostPolicy":
+        return False
+    if policy.kind == "KubeArmorPolicy" and policy.namespace not in (None, identity.namespace):
+        return False
+    if selector.containers and identity.container_name not in selector.containers:
+        return False
+    if any(identity.labels.get(key) != value for key, value in selector.labels.items()):
+        return False
+    # KubeArmor: where a key is asked for by In, its NotIn is not looked at
+    included = {each.key for each in selector.expressions if each.operator == "In"}
+    return all(
+        _holds(each, identity)
+        for each in selector.expressions
+        if each.operator == "In" or each.key not in included
+    )
+
+
+def _holds(expression: Expression, identity: Identity) -> bool:
+    if expression.key == "namespace":
+        found = identity.namespace in expression.values
+    else:
+        found = any(f"{key}={value}" in expression.values for key, value in identity.labels.items())
+    return found == (expression.operator == "In")
+
+
+def holds_for_host(policy: Policy, host_name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a host policy holds for this node; one without a selector holds for every node."""
+    if policy.kind != "KubeArmorHostPolicy":
+        return False
+    return all(_is_host(key, wanted, host_name, labels) for key, wanted in policy.selector.labels.items())
+
+
+def _is_host(key: str, wanted: str, host_name: str, labels: Mapping[str, str]) -> bool:
+    if key in _HOST_NAME_LABELS:
+        return wanted in ("*", host_name) or labels.get(key) == wanted
+    if key in _HOST_PATTERN_LABELS:
+        return fnmatchcase(host_name, wanted.replace(".*", "*"))
+    return labels.get(key) == wanted
