@@ -20,7 +20,7 @@ BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -targ
 run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
 	@$(BIN)/hauberk agent $(ARGS)
 
-test: venv bpf actors ## every test tier that this machine can run, the virtual machines too
+test: venv bpf bpf-tests actors ## every test tier that this machine can run, the virtual machines too
 	@$(BIN)/python tools/test.py $(ARGS)
 
 check: venv ## what needs no kernel: style, types, the dependency rule

@@ -22,7 +22,7 @@ int BPF_PROG(lsm_capable, const struct cred *credentials, struct user_namespace 
 		.details = {capability},
 	};
 
-	return judge_alone(&access);
+	return judge_for_hook(&access);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

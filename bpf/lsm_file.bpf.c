@@ -62,16 +62,16 @@ int BPF_PROG(lsm_file_open, struct file *file)
 		return 0;
 	if (is_asked(CLASS_PROTECT_PROC) && is_of_another(task, access.inode)) {
 		access.of = CLASS_PROTECT_PROC;
-		if (judge_alone(&access))
+		if (judge_alone(&access) < 0)
 			return -EACCES;
 	}
 	if (is_asked(CLASS_PROTECT_ENV) && is_named_environ(access.dentry) && is_of_another(task, access.inode)) {
 		access.of = CLASS_PROTECT_ENV;
-		if (judge_alone(&access))
+		if (judge_alone(&access) < 0)
 			return -EACCES;
 	}
 	access.of = CLASS_FILE;
-	return judge_alone(&access);
+	return judge_for_hook(&access);
 }
 
 SEC("lsm/file_permission")
@@ -94,7 +94,7 @@ int BPF_PROG(lsm_file_perm, struct file *file, int mask)
 	/* pipes and sockets have no path that a rule could mean */
 	if (BPF_CORE_READ(file, f_path.dentry, d_parent) == access.dentry)
 		return 0;
-	return judge_alone(&access);
+	return judge_for_hook(&access);
 }
 
 SEC("lsm/mmap_file")
@@ -107,11 +107,12 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 		.details = {asked, protection, flags},
 	};
 
-	if (!file) {
+	/* the verifier believes that there is a file, whatever the kernel says; each has an inode */
+	if (!BPF_CORE_READ(file, f_inode)) {
 		if (!(protection & PROT_EXEC))
 			return 0;
 		access.of = CLASS_ANONYMOUS_MAP_EXEC;
-		return judge_alone(&access);
+		return judge_for_hook(&access);
 	}
 	access.mnt = BPF_CORE_READ(file, f_path.mnt);
 	access.dentry = BPF_CORE_READ(file, f_path.dentry);
@@ -120,7 +121,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 		access.of = CLASS_FILE;
 		access.telling = TELL_DENIED;
 		access.writes = true;
-		if (judge_alone(&access))
+		if (judge_alone(&access) < 0)
 			return -EACCES;
 	}
 	/* ld.so FILE executes a file that nobody has asked to execute */
@@ -129,7 +130,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 		access.of = CLASS_MAP_EXEC;
 		access.telling = TELL_ALL;
 		access.writes = false;
-		return judge_alone(&access);
+		return judge_for_hook(&access);
 	}
 	return 0;
 }
@@ -145,7 +146,7 @@ int BPF_PROG(lsm_mprotect, struct vm_area_struct *vma, unsigned long asked, unsi
 
 	if (!(protection & PROT_EXEC) || BPF_CORE_READ(vma, vm_file))
 		return 0;
-	return judge_alone(&access);
+	return judge_for_hook(&access);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

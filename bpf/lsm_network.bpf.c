@@ -19,7 +19,7 @@ static __always_inline int judge_kind(__u16 hook, __u32 family, __u32 type, __u3
 		.details = {family, type, protocol},
 	};
 
-	return judge_alone(&access);
+	return judge_for_hook(&access);
 }
 
 static __always_inline int judge_socket(__u16 hook, struct socket *socket)

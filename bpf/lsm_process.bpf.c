@@ -90,7 +90,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
 	if (subject.classes & 1 << CLASS_PROCESS)
 		denied = judge(&access);
-	if (!denied && (subject.classes & 1 << CLASS_FILELESS_EXEC)) {
+	if (denied >= 0 && (subject.classes & 1 << CLASS_FILELESS_EXEC)) {
 		ruling->mnt = (__u64)access.mnt;
 		ruling->dentry = (__u64)access.dentry;
 		judge_path();
@@ -99,13 +99,13 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 			denied = judge(&access);
 		}
 	}
-	if (!denied && (subject.classes & 1 << CLASS_EXEC) && is_guest(task) && BPF_CORE_READ(task, signal, tty)) {
+	if (denied >= 0 && (subject.classes & 1 << CLASS_EXEC) && is_guest(task) && BPF_CORE_READ(task, signal, tty)) {
 		access.of = CLASS_EXEC;
 		denied = judge(&access);
 	}
 done:
 	draft_give_back();
-	return denied ? -EACCES : 0;
+	return denied < 0 ? -EACCES : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -61,7 +61,14 @@ __noinline int judge_path(void)
 	return 0;
 }
 
-/* Tells of the answer, and gives it as the kernel wants it. */
+/* What came of an access. */
+enum judgement {
+	PASSED = 0,
+	PASSED_TOLD = 1,
+	DENIED = -EACCES,
+};
+
+/* Tells of the answer: an enum judgement. */
 __noinline int judge_tell(__u16 hook, __u16 telling)
 {
 	struct ruling *ruling = ruling_here();
@@ -74,11 +81,11 @@ __noinline int judge_tell(__u16 hook, __u16 telling)
 		return 0;
 	denied = ruling->answer.decision == DECISION_BLOCK;
 	if (telling == TELL_NONE || (telling == TELL_DENIED && !denied))
-		return denied ? -EACCES : 0;
+		return denied ? DENIED : PASSED;
 	size = draft->record.size; /* what the hook has put there already */
 	flags = draft->record.flags;
 	if (draft_current(HOOK_LSM))
-		return denied ? -EACCES : 0;
+		return denied ? DENIED : PASSED;
 	draft->record.size = size;
 	draft->record.flags = flags;
 	draft->record.result = denied ? -EACCES : 0;
@@ -91,10 +98,10 @@ __noinline int judge_tell(__u16 hook, __u16 telling)
 		add_built_path(ruling->question.start, ITEM_OBJECT, 0);
 	add_place((struct task_struct *)bpf_get_current_task());
 	alert_send(draft, ruling, denied);
-	return denied ? -EACCES : 0;
+	return denied ? DENIED : PASSED_TOLD;
 }
 
-/* Decides about @access; the answer is what the hook returns. The draft may hold the arguments of a command. */
+/* Decides about @access: an enum judgement. The draft may hold the arguments of a command. */
 static __always_inline int judge(const struct access *access)
 {
 	struct ruling *ruling = ruling_here();
@@ -129,7 +136,7 @@ static __always_inline int judge(const struct access *access)
 	return answer;
 }
 
-/* Judges one access of the current task from beginning to end. */
+/* Judges one access of the current task from beginning to end: an enum judgement. */
 static __always_inline int judge_alone(const struct access *access)
 {
 	struct ruling *ruling;
@@ -149,7 +156,13 @@ static __always_inline int judge_alone(const struct access *access)
 		answer = judge(access);
 	}
 	draft_give_back();
-	return answer ? -EACCES : 0; /* a number that the verifier can read */
+	return answer;
+}
+
+/* The same, for the kernel; in numbers that the verifier can read. */
+static __always_inline int judge_for_hook(const struct access *access)
+{
+	return judge_alone(access) < 0 ? -EACCES : 0;
 }
 
 #endif

@@ -22,10 +22,11 @@ RING_BYTES = 64 << 20
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the running kernel."""
+    """Everything here needs the running kernel; what denies needs BPF-LSM, which the guests have."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.tier("kernel"))
+            tier = "lsm" if "lsm" in getattr(item, "fixturenames", ()) else "kernel"
+            item.add_marker(pytest.mark.tier(tier))
 
 
 class Watch:

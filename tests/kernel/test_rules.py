@@ -239,6 +239,7 @@ def some_access(chance: random.Random, policy: Policy) -> Access:
 
 def test_kernel_decides_as_python_does(matcher: Matcher) -> None:
     """The same rule and the same decision, for every generated table and access."""
+    print(f"HAUBERK_SEED={SEED}")
     for i in range(TABLES):
         chance = random.Random(f"{SEED}/{i}")
         count = chance.choice((1, 3, 10, 40))

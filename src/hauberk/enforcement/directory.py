@@ -50,7 +50,7 @@ class PolicyDirectory:
 
     def _read_file(self, path: Path) -> None:
         try:
-            text = path.read_text()
+            text = path.read_text("utf-8")
         except OSError as error:
             self._complain(path, f"cannot be read: {error.strerror}")
             return
@@ -59,7 +59,8 @@ class PolicyDirectory:
             return
         parsed = parse_documents(text, str(path))
         self.problems += parsed.problems
-        if not parsed.has_errors or path not in self._good:
+        is_good = all(problem.severity != "error" for problem in parsed.problems)
+        if is_good or path not in self._good:
             self._good[path] = parsed.policies
 
     def _complain(self, path: Path, text: str) -> None:
@@ -71,15 +72,20 @@ def _version(path: Path) -> tuple[int, int, int]:
         status = path.stat()
     except OSError:  # gone since it was listed
         return 0, 0, 0
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    # of the inode: a file that has become readable has changed, too
+    return status.st_ino, status.st_ctime_ns, status.st_size
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that others may be reading: they see all of the old or all of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

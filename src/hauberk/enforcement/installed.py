@@ -50,8 +50,8 @@ class Installed:
 
         self._versions = 0
         self._workloads: dict[int, Workload] = {}
-        self._sets: dict[tuple[bool, _Versions], int] = {}
-        """Whether for the host, and of which policies -> number of the set."""
+        self._sets: dict[tuple[Posture, _Versions], int] = {}
+        """Posture and policies -> number of the set."""
 
         self._compiled: dict[int, Table] = {}
         self._assigned: dict[int, int] = {}
@@ -85,18 +85,36 @@ class Installed:
             self._assign(cgroup_id, number)
         self._forget_unused()
 
+    def set_posture(self, posture: Posture, host_posture: Posture) -> None:
+        """Take other postures from now on; the next `replace` puts them into force."""
+        self._posture, self._host_posture = posture, host_posture
+
     def learn(self, cgroup_id: int, workload: Workload) -> None:
-        """A container has come, or more is known of it."""
-        if workload.is_host or self._workloads.get(cgroup_id) == workload:
+        """A container has come, or more is known of it.
+
+        Raises PolicyError if its policies do not fit into a table: it keeps what it had; if that was nothing,
+        it has no rules, and not the host's.
+        """
+        before = self._workloads.get(cgroup_id)
+        if workload.is_host or before == workload:
             return
         self._workloads[cgroup_id] = workload
-        self._assign(cgroup_id, self._set_for(cgroup_id))
+        try:
+            wanted = self._set_for(cgroup_id)
+        except PolicyError:
+            if before:
+                self._workloads[cgroup_id] = before
+            else:
+                del self._workloads[cgroup_id]
+                self._assign(cgroup_id, NO_RULES)
+            raise
+        self._assign(cgroup_id, wanted)
         self._forget_unused()
 
     def forget(self, cgroup_id: int) -> None:
         """A cgroup is gone."""
-        if self._workloads.pop(cgroup_id, None):
-            self._assigned.pop(cgroup_id, None)
+        self._workloads.pop(cgroup_id, None)
+        if self._assigned.pop(cgroup_id, None) is not None:
             self._tables.unassign(cgroup_id)
             self._forget_unused()
 
@@ -119,10 +137,9 @@ class Installed:
         ]
         if not held:
             return NO_RULES
-        is_host = cgroup_id == HOST
-        key = is_host, frozenset((policy.identity, version) for policy, version in held)
+        posture = self._host_posture if cgroup_id == HOST else self._posture
+        key = posture, frozenset((policy.identity, version) for policy, version in held)
         if key not in self._sets:
-            posture = self._host_posture if is_host else self._posture
             table = compile_table((policy for policy, _ in held), posture, self._secrets)
             number = self._next_set
             self._tables.add(number, table)

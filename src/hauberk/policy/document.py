@@ -52,6 +52,7 @@ _OPERATIONS: Final = {
 _FILE_PRESETS: Final = ("anonymousMapExec", "protectEnv", "protectProc")
 _PRESETS: Final = ("filelessExec", "anonymousMapExec", "protectEnv", "protectProc", "exec")
 _SAID: Final = ("severity", "tags", "message", "action")
+_SEVERITIES: Final = tuple(map(str, range(1, 11)))
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -83,21 +84,13 @@ def parse_documents(text: str, file: str) -> Parsed:
     problems: list[Problem] = []
     try:
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-            if node is not None:
+            if node is not None and not _is_null(node):  # as behind a last line of dashes
                 parsed = _parse(node, file, None)
                 policies += parsed.policies
                 problems += parsed.problems
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.append(
-            _error(file, mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
-        )
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        problems.append(_error(file, line, f"not YAML: {error.reason} (U+{error.character:04X})"))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
-        problems.append(_error(file, 1, f"not YAML: {reason}"))
+    except _NOT_YAML as error:
+        line, reason = _explain(error, text)
+        problems.append(_error(file, line, f"not YAML: {reason}"))
     if not policies and not problems:
         problems.append(_error(file, 1, "there is no policy in it"))
     return Parsed(tuple(policies), tuple(problems))
@@ -107,11 +100,26 @@ def parse_object(text: str, file: str, kind: Kind) -> Parsed:
     """One policy of KubeArmor's gRPC form, which leaves `apiVersion` and `kind` out."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        return Parsed(problems=(_error(file, 1, f"not JSON: {str(error).splitlines()[0]}"),))
-    if node is None:
+    except _NOT_YAML as error:
+        line, reason = _explain(error, text)
+        return Parsed(problems=(_error(file, line, f"not JSON: {reason}"),))
+    if node is None or _is_null(node):
         return Parsed(problems=(_error(file, 1, "there is no policy in it"),))
     return _parse(node, file, kind)
+
+
+_NOT_YAML: Final = (yaml.YAMLError, RecursionError, ValueError, OverflowError)
+"""The last two are of escapes that are no character."""
+
+
+def _explain(error: Exception, text: str) -> tuple[int, str]:
+    """The line of what is not YAML, and why it is not."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return mark.line + 1 if mark else 1, str(error.problem or error.context)
+    if isinstance(error, yaml.reader.ReaderError):
+        return text.count("\n", 0, error.position) + 1, f"{error.reason} (U+{error.character:04X})"
+    return 1, "too deeply nested" if isinstance(error, RecursionError) else str(error)
 
 
 def _error(file: str, line: int, text: str) -> Problem:
@@ -160,15 +168,23 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.problems: list[Problem] = []
+        self._problems: dict[Problem, None] = {}
+
+    @property
+    def problems(self) -> list[Problem]:
+        return list(self._problems)
 
     # What YAML has
 
     def error(self, node: yaml.Node, text: str) -> None:
-        self.problems.append(_error(self.file, node.start_mark.line + 1, text))
+        self._tell("error", node.start_mark.line + 1, text)
 
     def warn(self, node: yaml.Node, text: str) -> None:
-        self.problems.append(Problem("warning", self.file, node.start_mark.line + 1, text))
+        self._tell("warning", node.start_mark.line + 1, text)
+
+    def _tell(self, severity: Literal["error", "warning"], line: int, text: str) -> None:
+        """Once: an entry of several names is read for each of them."""
+        self._problems[Problem(severity, self.file, line, text)] = None
 
     def refuse_excess(self, root: yaml.Node) -> None:
         """Stop at aliases and depths that no policy needs: some lines of them are a billion nodes."""
@@ -197,7 +213,9 @@ class _Reader:
             return found
         for key, value in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-            if name in found:
+            if not name:
+                self.error(key, f"{what} has a field without a name")
+            elif name in found:
                 self.error(key, f"{name} stands here twice")
             elif known is not None and name not in known:
                 self.error(key, f"{what} has no field {_quote(name)}; {_mend(name, known)}")
@@ -220,7 +238,11 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             self.error(node, f"{what} is a text")
             return ""
-        return str(node.value)
+        text = str(node.value)
+        if not _is_encodable(text):
+            self.error(node, f"{what} has half a character: an escape that is no letter")
+            return text.encode(errors="replace").decode()
+        return text
 
     def line_of_text(self, node: yaml.Node | None, what: str) -> str:
         """A text without control characters."""
@@ -312,13 +334,13 @@ class _Reader:
             first = seen.setdefault(msgspec.structs.replace(rule, line=0), rule.line)
             if first != rule.line:
                 text = f"the same rule as in line {first}; one of them is enough"
-                self.problems.append(Problem("warning", self.file, rule.line, text))
+                self._tell("warning", rule.line, text)
 
     def said(self, fields: _Fields) -> _Said:
         severity, action = 0, None
         if "severity" in fields:
             text = self.text(fields["severity"], "severity")
-            if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 10:
+            if text in _SEVERITIES:
                 severity = int(text)
             elif text not in ("", "0"):
                 self.error(fields["severity"], f"severity is a number from 1 to 10, not {_quote(text)}")
@@ -566,7 +588,7 @@ class _Reader:
                 found.append(name)
             else:
                 self.error(item, f"no call named {_quote(name)} is watched; {_mend(name, call_names())}")
-        if "syscall" not in fields:
+        if not any(self.items(fields.get("syscall"), "syscall")):
             self.error(node, "syscall is missing: the names of the system calls")
         return tuple(found)
 
@@ -597,7 +619,7 @@ class _Reader:
         if text and not text.endswith("/"):
             self.warn(node, f"a directory ends with a slash: {_quote(text + '/')} is meant")
             text += "/"
-        if not self.is_path(node, text[:-1] or "/"):
+        if not self.is_path(node, text):
             return None
         return Directory(text, self.flag(recursive, "recursive"))
 
@@ -609,7 +631,7 @@ class _Reader:
             problem = "never matches: no path has //, . or .. in it"
         elif not text.isprintable():
             problem = "has characters that cannot be printed"
-        elif not _is_encodable(text) or len(text.encode()) > _PATH_SIZE:
+        elif len(text.encode()) > _PATH_SIZE:
             problem = f"is longer than {_PATH_SIZE} bytes, which no path is"
         if problem:
             self.error(node, f"{_quote(text)} {problem}")

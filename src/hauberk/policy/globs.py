@@ -22,6 +22,9 @@ _ALL: Final = frozenset(range(1, 256))
 
 _NAME: Final = _ALL - {_SLASH}
 
+_BRACE_DEPTH: Final = 16
+"""Nobody nests deeper, and whoever writes thousands of braces shall not exhaust our stack."""
+
 _One: TypeAlias = frozenset[int]
 """One byte of these."""
 
@@ -30,17 +33,17 @@ _Token: TypeAlias = "_One | tuple[str, _One] | tuple[str, list[list[_Token]]]"
 
 
 def _parse(pattern: bytes) -> list["_Token"]:
-    tokens, end = _parse_until(pattern, 0, inside=False)
+    tokens, end = _parse_until(pattern, 0, depth=0)
     assert end == len(pattern)
     return tokens
 
 
-def _parse_until(pattern: bytes, at: int, *, inside: bool) -> tuple[list["_Token"], int]:
+def _parse_until(pattern: bytes, at: int, *, depth: int) -> tuple[list["_Token"], int]:
     """Tokens up to the end, or up to the comma or brace that ends an alternative."""
     tokens: list[_Token] = []
     while at < len(pattern):
         byte = pattern[at]
-        if inside and byte in b",}":
+        if depth and byte in b",}":
             return tokens, at
         at += 1
         if byte == ord("*"):
@@ -53,11 +56,13 @@ def _parse_until(pattern: bytes, at: int, *, inside: bool) -> tuple[list["_Token
             members, at = _parse_class(pattern, at)
             tokens.append(members)
         elif byte == ord("{"):
+            if depth == _BRACE_DEPTH:
+                raise PolicyError(f"the glob {_quote(pattern)} nests braces more than {_BRACE_DEPTH} deep")
             alternatives: list[list[_Token]] = []
             while True:
-                found, at = _parse_until(pattern, at, inside=True)
+                found, at = _parse_until(pattern, at, depth=depth + 1)
                 if at >= len(pattern):
-                    raise PolicyError(f"the glob {pattern.decode()!r} opens a brace that it does not close")
+                    raise PolicyError(f"the glob {_quote(pattern)} opens a brace that it does not close")
                 alternatives.append(found)
                 at += 1
                 if pattern[at - 1] == ord("}"):
@@ -72,15 +77,16 @@ def _parse_until(pattern: bytes, at: int, *, inside: bool) -> tuple[list["_Token
 
 
 def _parse_class(pattern: bytes, at: int) -> tuple[_One, int]:
-    end = pattern.find(b"]", at + 1 + (pattern[at : at + 1] == b"^"))
+    # a bracket that comes first stands for itself
+    end = pattern.find(b"]", at + 1 + (pattern[at : at + 1] in (b"^", b"!")))
     if end < 0:
-        raise PolicyError(f"the glob {pattern.decode()!r} opens a bracket that it does not close")
+        raise PolicyError(f"the glob {_quote(pattern)} opens a bracket that it does not close")
     inside = pattern[at:end]
     is_negated = inside[:1] in (b"^", b"!")
     inside = inside[is_negated:]
     if not inside.isascii():
         raise PolicyError(
-            f"the glob {pattern.decode()!r} has more than ASCII in brackets; write {{ä,ö}} instead of [äö]"
+            f"the glob {_quote(pattern)} has more than ASCII in brackets; write {{ä,ö}} instead of [äö]"
         )
     members: set[int] = set()
     position = 0
@@ -91,9 +97,15 @@ def _parse_class(pattern: bytes, at: int) -> tuple[_One, int]:
         else:
             members.add(inside[position])
             position += 1
-    if not members:
-        raise PolicyError(f"the glob {pattern.decode()!r} has brackets that nothing matches")
-    return (_NAME - members if is_negated else frozenset(members) - {_SLASH}), end + 1
+    matched = _NAME - members if is_negated else _NAME & members
+    if not matched:
+        raise PolicyError(f"the glob {_quote(pattern)} has brackets that nothing matches")
+    return matched, end + 1
+
+
+def _quote(pattern: bytes) -> str:
+    text = pattern.decode()
+    return repr(text if len(text) <= 80 else text[:80] + "…")
 
 
 @lru_cache(maxsize=16384)

@@ -99,9 +99,14 @@ def matches(rule: Rule, access: Access) -> bool:
             if access.rule_class == RuleClass.MOVE
             else _matches_target(rule.target, access)
         )
-        and (not rule.sources or any(matches_path(source, access.source) for source in rule.sources))
+        and (not rule.sources or _has_source(rule, access.source))
         and _matches_conditions(rule, access)
     )
+
+
+def _has_source(rule: Rule, image: bytes) -> bool:
+    """An image that nobody knows is none of those that a rule names."""
+    return image != b"" and any(matches_path(source, image) for source in rule.sources)
 
 
 def _matches_target(target: Target, access: Access) -> bool:

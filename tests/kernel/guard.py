@@ -1,0 +1,158 @@
+"""A workload under rules: real tables, real programs, and processes that act in a cgroup of their own.
+
+Where the kernel takes LSM programs it denies; elsewhere the same decisions are observed after the fact.
+"""
+
+import os
+import secrets
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from hauberk.abi import HASH_PRIME
+from hauberk.config import Selection
+from hauberk.enforcement.installed import Installed
+from hauberk.metrics import Ledger
+from hauberk.model.event import Event, Node
+from hauberk.model.policy import Action
+from hauberk.model.workload import Workload
+from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.policy.decide import Posture
+from hauberk.policy.document import parse_documents
+from hauberk.sensor.loader import Kernel
+from hauberk.sensor.probe import probe
+from hauberk.sensor.procfs import Procfs
+from hauberk.sensor.tables import TRACED, TRACED_ALL
+
+RING_BYTES = 16 << 20
+CONTAINER = "c0ffee" + "0" * 58
+"""What the workload's cgroup is called, as a container runtime would."""
+
+_RESULT = struct.Struct("<i")
+
+
+class Act(NamedTuple):
+    """What a process in the workload did."""
+
+    host_pid: int
+    error: int
+    """0, or the errno that it got."""
+
+    alerts: list[Event]
+    logs: list[Event]
+
+
+class Guard:
+    """One workload whose policies and posture can be changed."""
+
+    def __init__(self, *, observe: bool = False) -> None:
+        report = probe()
+        self.denies = report.denies and not observe
+        self.mount = Path(report.cgroups.mount)
+        self.cgroup = self.mount / CONTAINER
+        self.cgroup.mkdir(exist_ok=True)
+        self.cgroup_id = self.cgroup.stat().st_ino
+        self.workload = Workload(container_id=CONTAINER, container_name="guarded")
+        self.kernel = Kernel(report.cgroups, RING_BYTES)
+        selection = Selection(operations=("process", "file", "network", "syscall"))
+        self._ring = self.kernel.load(selection)
+        self._alerts = self.kernel.load_deciding(by_lsm=self.denies)
+        keys = (secrets.randbelow(HASH_PRIME - 256) + 256, secrets.randbelow(HASH_PRIME - 256) + 256)
+        self.kernel.tables.prepare(keys, TRACED if self.denies else TRACED_ALL)
+        self.ledger = Ledger()
+        self.installed = Installed(
+            self.kernel.tables, keys, host_name="test", posture=Posture(), host_posture=Posture()
+        )
+        self.installed.learn(self.cgroup_id, self.workload)
+        procfs = Procfs(self.mount)
+        self._pipeline = Pipeline(
+            Surroundings(
+                node=Node("test"),
+                boot_time_ns=time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+                host_pid_ns=procfs.host_pid_ns,
+                look_up_process=procfs.process,
+                find_rule=self.installed.find_rule,
+            ),
+            selection,
+            self.ledger,
+        )
+        for batch in (*procfs.cgroups(), *procfs.processes()):
+            self._pipeline.events(batch)
+
+    def rule(self, policies: str, posture: Action = Action.AUDIT, *, kind: str = "KubeArmorPolicy") -> None:
+        """Put these policies into force, and no others. `policies` is a spec, or whole documents."""
+        if "apiVersion" not in policies:
+            body = "\n".join("  " + line for line in policies.strip("\n").splitlines())
+            selector = "nodeSelector: {}" if kind == "KubeArmorHostPolicy" else "selector: {}"
+            policies = (
+                f"apiVersion: security.kubearmor.com/v1\nkind: {kind}\nmetadata: {{name: under-test}}\n"
+                f"spec:\n  {selector}\n  severity: 7\n  tags: [a, b]\n  message: says so\n{body}\n"
+            )
+        parsed = parse_documents(policies, "test.yaml")
+        assert all(problem.severity != "error" for problem in parsed.problems), parsed.problems
+        self.installed.set_posture(Posture(posture, posture, posture), Posture(posture, posture, posture))
+        self.installed.replace(parsed.policies)
+
+    def act(self, action: Callable[[], object], *, inside: bool = True) -> Act:
+        """Do something in a process of its own, in the workload; what came of it, and what was told of it."""
+        self.read()
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if not pid:
+            error = 0
+            try:
+                if inside:
+                    with (self.cgroup / "cgroup.procs").open("w") as file:
+                        file.write("0")
+                os.set_inheritable(writing, False)
+                action()
+            except OSError as failure:
+                error = failure.errno or -1
+            except BaseException:
+                error = -1
+            finally:
+                os.write(writing, _RESULT.pack(error))
+                os._exit(0)
+        os.close(writing)
+        content = os.read(reading, 4)
+        os.close(reading)
+        os.waitpid(pid, 0)
+        error = _RESULT.unpack(content)[0] if content else 0  # an exec has closed it
+        events = [event for event in self.read() if event.host_pid == pid]
+        return Act(
+            pid,
+            error,
+            [event for event in events if event.is_alert],
+            [event for event in events if not event.is_alert],
+        )
+
+    def read(self) -> list[Event]:
+        """All events since the last call."""
+        found: list[Event] = []
+        while True:
+            alerts = self._alerts.read()
+            batches = []
+            while batch := self._ring.read():
+                batches.append(batch)
+            if not batches and not alerts:
+                return found
+            found += self._pipeline.events(b"".join((*batches, alerts)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.installed.replace(())
+        self.kernel.detach()
+        self.read()
+        self.ledger.kernel = self.kernel.counts()
+        self.ledger.alerts = self.kernel.alert_counts()
+        self._ring.close()
+        self._alerts.close()
+        self.kernel.close()
+        self.cgroup.rmdir()

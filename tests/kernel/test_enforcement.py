@@ -1,0 +1,735 @@
+"""Policies in force on the running kernel: for each action the errno, one alert with the right fields, no other.
+
+Where there is no BPF-LSM, the same rules are held to what is observed: nothing is denied, and a Block is told as
+``Audit (Block)``.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from hauberk.errors import HauberkError
+from hauberk.model.policy import Action
+from tests.kernel.guard import Act, Guard
+
+ROOT = Path(__file__).parents[2]
+TRUE = ROOT / "tests/actors/build/true"
+PYTHON = Path("/proc/self/exe").readlink()
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS = 0x20000
+
+
+@pytest.fixture(scope="module")
+def guard() -> Iterator[Guard]:
+    if os.geteuid():
+        pytest.skip("needs root")
+    try:
+        guarding = Guard()
+    except HauberkError as error:
+        pytest.skip(str(error))
+    with guarding:
+        yield guarding
+    assert guarding.ledger.differences() == {}
+
+
+@pytest.fixture
+def lsm(guard: Guard) -> Guard:
+    """For what only LSM programs see or can deny."""
+    if not guard.denies:
+        pytest.skip("this kernel takes no LSM programs; the guests' do")
+    return guard
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system that others can read."""
+    tmpfs = "/dev/shm" if Path("/dev/shm").is_mount() else None
+    with tempfile.TemporaryDirectory(prefix="hauberk-", dir=tmpfs) as directory:
+        path = Path(directory).resolve()
+        path.chmod(0o755)
+        (path / "secret").write_text("s")
+        (path / "open").write_text("o")
+        (path / "below/deeper").mkdir(parents=True)
+        (path / "below/deeper/leaf").write_text("l")
+        shutil.copy(TRUE, path / "true")
+        shutil.copy(TRUE, path / "other")
+        yield path
+
+
+def read(path: Path) -> Callable[[], object]:
+    return lambda: os.close(os.open(path, os.O_RDONLY))
+
+
+def write(path: Path) -> Callable[[], object]:
+    return lambda: os.close(os.open(path, os.O_WRONLY))
+
+
+def execute(path: Path, *arguments: str) -> Callable[[], object]:
+    return lambda: os.execv(path, [str(path), *arguments])
+
+
+def as_nobody(action: Callable[[], object]) -> Callable[[], object]:
+    def act() -> None:
+        os.setuid(65534)
+        action()
+
+    return act
+
+
+def call(number: int, *arguments: Any) -> None:
+    """A system call that Python has no function for."""
+    if LIBC.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def assert_passed(act: Act) -> None:
+    assert (act.error, act.alerts) == (0, [])
+
+
+def assert_told(
+    guard: Guard, act: Act, action: str, *, policy: str = "under-test", resource: str | None = None
+) -> None:
+    """One alert of the policy, and what the kernel answered."""
+    assert len(act.alerts) == 1, [(each.verdict, each.resource, each.data) for each in act.alerts]
+    (event,) = act.alerts
+    verdict = event.verdict
+    assert verdict is not None
+    is_denied = action == "Block" and guard.denies
+    assert act.error == (errno.EACCES if is_denied else 0)
+    if action == "Block" and not guard.denies:
+        action = "Audit (Block)"
+    assert (verdict.policy, verdict.action) == (policy, action)
+    is_by_lsm = guard.denies and (action == "Block" or policy == "DefaultPosture")
+    assert verdict.enforcer == ("BPFLSM" if is_by_lsm else "eBPF Monitor")
+    assert event.error == (errno.EACCES if is_denied else 0)
+    assert event.workload.container_id == guard.workload.container_id
+    if policy == "under-test":
+        assert (verdict.severity, verdict.tags, verdict.message) == (7, ("a", "b"), "says so")
+    if resource is not None:
+        assert event.resource == resource
+
+
+# Every type of rule, with every action and posture
+
+
+class Kind(NamedTuple):
+    """A type of rule: how it is written, what it means and what it does not mean."""
+
+    rule: str
+    hit: Callable[[Path], Callable[[], object]]
+    miss: Callable[[Path], Callable[[], object]]
+    needs_lsm: bool = False
+
+
+def sock(family: int, kind: int, protocol: int = 0) -> Callable[[Path], Callable[[], object]]:
+    return lambda _: lambda: socket.socket(family, kind, protocol).close()
+
+
+def bind_low(_: Path) -> Callable[[], object]:
+    def act() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made:
+            made.bind(("127.0.0.1", 1))
+
+    return act
+
+
+def file_rule(section: str, rule: str) -> str:
+    return f"file:\n  {section}:\n  - {{{rule}}}"
+
+
+def process_rule(section: str, rule: str) -> str:
+    return f"process:\n  {section}:\n  - {{{rule}}}"
+
+
+KINDS = {
+    "file-path": Kind(
+        file_rule("matchPaths", "path: THERE/secret"),
+        lambda t: read(t / "secret"),
+        lambda t: read(t / "open"),
+    ),
+    "file-directory": Kind(
+        file_rule("matchDirectories", "dir: THERE/below/deeper/"),
+        lambda t: read(t / "below/deeper/leaf"),
+        lambda t: read(t / "open"),
+    ),
+    "file-directory-recursive": Kind(
+        file_rule("matchDirectories", "dir: THERE/below/, recursive: true"),
+        lambda t: read(t / "below/deeper/leaf"),
+        lambda t: read(t / "open"),
+    ),
+    "file-pattern": Kind(
+        file_rule("matchPatterns", "pattern: 'THERE/s?c*t'"),
+        lambda t: read(t / "secret"),
+        lambda t: read(t / "open"),
+    ),
+    "file-source-path": Kind(
+        file_rule("matchPaths", f"path: THERE/secret, fromSource: [{{path: {PYTHON}}}]"),
+        lambda t: read(t / "secret"),
+        lambda t: read(t / "open"),
+    ),
+    "file-source-directory": Kind(
+        file_rule("matchPaths", f"path: THERE/secret, fromSource: [{{dir: {PYTHON.parent}/}}]"),
+        lambda t: read(t / "secret"),
+        lambda t: read(t / "open"),
+    ),
+    "process-path": Kind(
+        process_rule("matchPaths", "path: THERE/true"),
+        lambda t: execute(t / "true"),
+        lambda t: execute(t / "other"),
+    ),
+    "process-name": Kind(
+        process_rule("matchPaths", "execname: 'true'"),
+        lambda t: execute(t / "true"),
+        lambda t: execute(t / "other"),
+    ),
+    "process-directory": Kind(
+        process_rule("matchDirectories", "dir: THERE/"),
+        lambda t: execute(t / "true"),
+        lambda _: execute(TRUE),
+    ),
+    "process-pattern": Kind(
+        process_rule("matchPatterns", "pattern: '/**/t[r]ue'"),
+        lambda t: execute(t / "true"),
+        lambda t: execute(t / "other"),
+    ),
+    "process-source-path": Kind(
+        process_rule("matchPaths", f"path: THERE/true, fromSource: [{{path: {PYTHON}}}]"),
+        lambda t: execute(t / "true"),
+        lambda t: execute(t / "other"),
+    ),
+    "network-tcp": Kind(
+        "network:\n  matchProtocols:\n  - {protocol: tcp}",
+        sock(socket.AF_INET, socket.SOCK_STREAM),
+        sock(socket.AF_INET, socket.SOCK_DGRAM),
+    ),
+    "network-udp": Kind(
+        "network:\n  matchProtocols:\n  - {protocol: udp}",
+        sock(socket.AF_INET6, socket.SOCK_DGRAM),
+        sock(socket.AF_UNIX, socket.SOCK_DGRAM),
+    ),
+    "network-raw": Kind(
+        "network:\n  matchProtocols:\n  - {protocol: raw}",
+        sock(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        sock(socket.AF_INET, socket.SOCK_STREAM),
+    ),
+    "network-icmp": Kind(
+        "network:\n  matchProtocols:\n  - {protocol: icmp}",
+        sock(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        sock(socket.AF_INET, socket.SOCK_STREAM),
+    ),
+    "network-source": Kind(
+        f"network:\n  matchProtocols:\n  - {{protocol: tcp, fromSource: [{{path: {PYTHON}}}]}}",
+        sock(socket.AF_INET, socket.SOCK_STREAM),
+        sock(socket.AF_INET, socket.SOCK_DGRAM),
+    ),
+}
+
+
+@pytest.mark.parametrize("posture", [Action.AUDIT, Action.BLOCK])
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_rule(guard: Guard, there: Path, kind: str, action: Action, posture: Action) -> None:
+    """What a rule means is let pass, told or denied as it says; what it does not mean is the posture's, if any."""
+    rule = KINDS[kind]
+    guard.rule(rule.rule.replace("THERE", str(there)) + f"\naction: {action}", posture)
+
+    hit = guard.act(rule.hit(there))
+    miss = guard.act(rule.miss(there))
+
+    if action is Action.ALLOW:
+        assert_passed(hit)
+        assert_told(guard, miss, posture, policy="DefaultPosture")
+    else:
+        assert_told(guard, hit, action)
+        assert_passed(miss)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_capability(lsm: Guard, there: Path, action: Action) -> None:
+    """A capability that is used is let pass, told or denied."""
+    lsm.rule(
+        f"capabilities:\n  matchCapabilities:\n  - {{capability: chown}}\naction: {action}", Action.BLOCK
+    )
+
+    done = lsm.act(lambda: os.chown(there / "open", 1, 1))
+
+    if action is Action.ALLOW:
+        assert_passed(done)
+        return
+    # some kernels ask for the user and again for the group
+    assert 1 <= len(done.alerts) <= (2 if action is Action.AUDIT else 1)
+    for event in done.alerts:
+        assert event.verdict and event.verdict.action == action
+        assert (event.resource, event.data) == ("CAP_CHOWN", "lsm=CAPABLE CAP_CHOWN")
+    assert done.error == (errno.EPERM if action is Action.BLOCK else 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "is_told"),
+    [
+        ("matchSyscalls:\n  - {syscall: [unlink, unlinkat]}", "open", True),
+        ("matchSyscalls:\n  - {syscall: [rmdir]}", "open", False),
+        ("matchPaths:\n  - {path: THERE/secret, syscall: [unlink, unlinkat]}", "secret", True),
+        ("matchPaths:\n  - {path: THERE/secret, syscall: [unlink, unlinkat]}", "open", False),
+        ("matchPaths:\n  - {path: THERE/, recursive: true, syscall: [unlink]}", "below/deeper/leaf", True),
+        ("matchPaths:\n  - {path: THERE/, syscall: [unlink]}", "below/deeper/leaf", False),
+        (f"matchSyscalls:\n  - {{syscall: [unlink], fromSource: [{{path: {PYTHON}}}]}}", "open", True),
+        ("matchSyscalls:\n  - {syscall: [unlink], fromSource: [{path: /nobody}]}", "open", False),
+    ],
+)  # fmt: skip
+def test_system_calls(guard: Guard, there: Path, rule: str, name: str, is_told: bool) -> None:
+    """A rule for system calls audits them, on any path or on one."""
+    guard.rule("syscalls:\n  " + rule.replace("THERE", str(there)))
+
+    done = guard.act((there / name).unlink)
+
+    if not is_told:
+        assert_passed(done)
+        return
+    assert_told(guard, done, "Audit", resource=str(there / name))
+    assert done.alerts[0].data.startswith("syscall=SYS_UNLINK")
+
+
+# Conditions
+
+
+@pytest.mark.parametrize(
+    ("condition", "action", "act", "told"),
+    [
+        ("readOnly: true", "Block", read, None),
+        ("readOnly: true", "Block", write, "Block"),
+        ("readOnly: true", "Audit", write, "Audit"),
+        ("readOnly: true", "Allow", read, None),
+        ("readOnly: true", "Allow", write, "posture"),
+        ("ownerOnly: true", "Block", read, None),
+        ("ownerOnly: true", "Block", lambda path: as_nobody(read(path)), "Block"),
+        ("ownerOnly: true", "Allow", read, None),
+        ("ownerOnly: true", "Allow", lambda path: as_nobody(read(path)), "posture"),
+        ("ownerOnly: true, readOnly: true", "Block", read, None),
+        ("ownerOnly: true, readOnly: true", "Block", write, "Block"),
+        ("ownerOnly: true, readOnly: true", "Block", lambda path: as_nobody(read(path)), "Block"),
+    ],
+)
+def test_conditions_of_files(
+    guard: Guard,
+    there: Path,
+    condition: str,
+    action: str,
+    act: Callable[[Path], Callable[[], object]],
+    told: str | None,
+) -> None:
+    """An owner's or a read-only file is allowed so, or forbidden otherwise."""
+    guard.rule(
+        file_rule("matchPaths", f"path: {there}/secret, {condition}") + f"\naction: {action}", Action.BLOCK
+    )
+
+    done = guard.act(act(there / "secret"))
+
+    if told is None:
+        assert_passed(done)
+    elif told == "posture":
+        assert_told(guard, done, "Block", policy="DefaultPosture")
+    else:
+        assert_told(guard, done, told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_allowed"), [((), True), (("-m",), True), (("-m", "random"), True), (("-c",), False), (("-m", "-c"), False)]
+)  # fmt: skip
+def test_allowed_arguments(guard: Guard, there: Path, arguments: tuple[str, ...], is_allowed: bool) -> None:
+    """A command that may run with some arguments only."""
+    guard.rule(
+        process_rule("matchPaths", f"path: {there}/true, allowedArgs: ['-m', 'random']") + "\naction: Block"
+    )
+
+    done = guard.act(execute(there / "true", *arguments))
+
+    if is_allowed:
+        assert_passed(done)
+    else:
+        assert_told(guard, done, "Block", resource=" ".join([str(there / "true"), *arguments]))
+
+
+def test_terminal(guard: Guard, there: Path) -> None:
+    """`pts: false` is about processes that have a terminal."""
+    guard.rule(file_rule("matchPaths", f"path: {there}/secret, pts: false") + "\naction: Block")
+
+    def on_a_terminal() -> None:
+        os.setsid()
+        _, terminal = os.openpty()
+        fd = os.open(os.ttyname(terminal), os.O_RDWR)  # the first one opened becomes the controlling one
+        assert fd
+        read(there / "secret")()
+
+    def without() -> None:
+        os.setsid()
+        read(there / "secret")()
+
+    assert_told(guard, guard.act(on_a_terminal), "Block")
+    assert_passed(guard.act(without))
+
+
+def test_source_is_the_image_that_acts(guard: Guard, there: Path) -> None:
+    """Whoever else ran before it, or is its parent."""
+    guard.rule(
+        file_rule("matchPaths", f"path: {there}/secret, fromSource: [{{path: /usr/bin/cat}}]")
+        + "\naction: Audit"
+    )
+    cat = Path("/usr/bin/cat").resolve()
+
+    by_python = guard.act(read(there / "secret"))
+    by_cat = guard.act(lambda: os.execv(cat, ["cat", str(there / "secret")]))
+
+    assert_passed(by_python)
+    assert_told(guard, by_cat, "Audit")
+
+
+def test_block_wins_over_audit_and_allow(guard: Guard, there: Path) -> None:
+    """Of rules alike but for their action; and the more specific one wins over both."""
+    same = "\n".join(
+        f"  - {{path: {there}/secret, action: {action}}}" for action in ("Allow", "Audit", "Block")
+    )
+    guard.rule(f"file:\n  matchPaths:\n{same}\n  matchDirectories:\n  - {{dir: {there}/, action: Audit}}")
+
+    assert_told(guard, guard.act(read(there / "secret")), "Block")
+    assert_told(guard, guard.act(read(there / "open")), "Audit")
+
+
+def test_workload_without_rules(guard: Guard, there: Path) -> None:
+    """Rules of a workload say nothing about others, and host rules nothing about containers."""
+    guard.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+    assert_passed(guard.act(read(there / "secret"), inside=False))
+
+    guard.rule(
+        file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block", kind="KubeArmorHostPolicy"
+    )
+    assert_passed(guard.act(read(there / "secret")))
+    outside = guard.act(read(there / "secret"), inside=False)
+    assert len(outside.alerts) == 1
+    assert outside.alerts[0].workload.is_host
+    guard.installed.replace(())
+
+
+def test_posture_needs_an_allow_rule_of_its_class(guard: Guard, there: Path) -> None:
+    """An allowed file leaves processes and sockets alone."""
+    guard.rule(file_rule("matchDirectories", "dir: /, recursive: true") + "\naction: Allow", Action.BLOCK)
+
+    assert_passed(guard.act(sock(socket.AF_INET, socket.SOCK_STREAM)(there)))
+    assert_passed(guard.act(execute(there / "true")))
+
+
+# Every hook
+
+
+def mapped_shared(path: Path) -> Callable[[], object]:
+    import mmap
+
+    def act() -> None:
+        fd = os.open(path, os.O_RDWR)
+        mmap.mmap(fd, 1, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    return act
+
+
+HOOKS: dict[str, tuple[Callable[[Path], Callable[[], object]], str, str]] = {
+    "open": (lambda t: read(t / "secret"), "FILE_OPEN", "secret"),
+    "create": (lambda t: lambda: os.close(os.open(t / "new", os.O_CREAT | os.O_WRONLY)), "FILE_OPEN", "new"),
+    "truncate-open": (lambda t: lambda: os.close(os.open(t / "secret", os.O_TRUNC)), "FILE_OPEN", "secret"),
+    "mkdir": (lambda t: (t / "new").mkdir, "FILE_MKDIR", "new"),
+    "mknod": (lambda t: lambda: os.mknod(t / "new"), "FILE_MKNOD", "new"),
+    "mkfifo": (lambda t: lambda: os.mkfifo(t / "new"), "FILE_MKNOD", "new"),
+    "symlink": (lambda t: lambda: (t / "new").symlink_to("x"), "FILE_SYMLINK", "new"),
+    "link": (lambda t: lambda: (t / "new").hardlink_to(t / "secret"), "FILE_LINK", "secret"),
+    "unlink": (lambda t: (t / "secret").unlink, "FILE_UNLINK", "secret"),
+    "rmdir": (lambda t: (t / "empty").rmdir, "FILE_RMDIR", "empty"),
+    "rename": (lambda t: lambda: (t / "secret").rename(t / "new"), "FILE_RENAME", "secret"),
+    "chmod": (lambda t: lambda: (t / "secret").chmod(0o600), "FILE_CHMOD", "secret"),
+    "chown": (lambda t: lambda: os.chown(t / "secret", 1, 1), "FILE_CHOWN", "secret"),
+    "truncate": (lambda t: lambda: os.truncate(t / "secret", 0), "FILE_TRUNCATE", "secret"),
+    "bind": (lambda t: lambda: socket.socket(socket.AF_UNIX).bind(str(t / "new")), "FILE_MKNOD", "new"),
+}
+
+
+@pytest.mark.parametrize("action", ["Audit", "Block"])
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_file_hook(lsm: Guard, there: Path, hook: str, action: str) -> None:
+    """Whatever is done to a file, it is told once, or denied."""
+    (there / "empty").mkdir()
+    act, label, name = HOOKS[hook]
+    rules = "\n".join(f"  - {{path: {there}/{each}}}" for each in ("secret", "new", "empty"))
+    lsm.rule(f"file:\n  matchPaths:\n{rules}\naction: {action}")
+
+    done = lsm.act(act(there))
+
+    assert_told(lsm, done, action, resource=str(there / name))
+    if hook == "create" and action == "Block":
+        label = "FILE_MKNOD"  # it does not come to the open
+    assert done.alerts[0].data == f"lsm={label}"
+
+
+def test_write_to_what_was_open_before(lsm: Guard, there: Path) -> None:
+    """A descriptor from before the rules, or from outside, is no way round them."""
+    with (there / "secret").open("r+b") as file:
+        lsm.rule(file_rule("matchPaths", f"path: {there}/secret, readOnly: true") + "\naction: Block")
+
+        written = lsm.act(lambda: os.write(file.fileno(), b"x"))
+        was_read = lsm.act(lambda: os.read(file.fileno(), 1))
+
+    assert_told(lsm, written, "Block")
+    assert_passed(was_read)
+
+
+def test_shared_mapping_of_what_was_open_before(lsm: Guard, there: Path) -> None:
+    """A writable mapping is a write."""
+    import mmap
+
+    with (there / "secret").open("r+b") as file:
+        lsm.rule(file_rule("matchPaths", f"path: {there}/secret, readOnly: true") + "\naction: Block")
+
+        done = lsm.act(lambda: mmap.mmap(file.fileno(), 1, mmap.MAP_SHARED, mmap.PROT_WRITE | mmap.PROT_READ))
+        private = lsm.act(lambda: mmap.mmap(file.fileno(), 1, mmap.MAP_PRIVATE, mmap.PROT_READ))
+
+    assert_told(lsm, done, "Block")
+    assert_passed(private)
+
+
+@pytest.mark.parametrize("what", ["connect", "bind", "listen", "accept", "send"])
+def test_sockets_from_before(lsm: Guard, what: str) -> None:
+    """A socket that was made before the rules, or that somebody passed on, cannot be used."""
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    fresh = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    lsm.rule("network:\n  matchProtocols:\n  - {protocol: tcp}\naction: Block")
+    acts: dict[str, Callable[[], object]] = {
+        "connect": lambda: fresh.connect(server.getsockname()),
+        "bind": lambda: fresh.bind(("127.0.0.1", 0)),
+        "listen": server.listen,
+        "accept": server.accept,
+        "send": lambda: client.send(b"x"),
+    }
+
+    done = lsm.act(acts[what])
+
+    assert_told(lsm, done, "Block", resource="protocol=TCP type=SOCK_STREAM")
+    for each in (server, client, fresh):
+        each.close()
+
+
+# Evasions
+
+
+def in_namespace(action: Callable[[], object]) -> Callable[[], object]:
+    def act() -> None:
+        if LIBC.unshare(CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "")
+        action()
+
+    return act
+
+
+def first(*steps: Callable[[], object]) -> Callable[[], object]:
+    """One after the other, in one process."""
+
+    def act() -> None:
+        for step in steps:
+            step()
+
+    return act
+
+
+EVASIONS: dict[str, Callable[[Path], Callable[[], object]]] = {
+    "symbolic-link": lambda t: first(lambda: (t / "way").symlink_to(t / "secret"), read(t / "way")),
+    "proc-self-root": lambda t: read(Path(f"/proc/self/root{t}/secret")),
+    "proc-self-cwd": lambda t: first(lambda: os.chdir(t), read(Path("/proc/self/cwd/secret"))),
+    "dots": lambda t: read(Path(f"{t}/below/../secret")),
+    "unshared-mount-namespace": lambda t: in_namespace(read(t / "secret")),
+    "hard-link": lambda t: first(lambda: (t / "way").hardlink_to(t / "secret"), read(t / "way")),
+    "renamed": lambda t: first(lambda: (t / "secret").rename(t / "way"), read(t / "way")),
+    "renamed-parent": lambda t: first(lambda: t.rename(f"{t}.way"), read(Path(f"{t}.way/secret"))),
+    "chroot": lambda t: first(lambda: os.chroot(t), read(Path("/secret"))),
+}
+
+
+@pytest.mark.parametrize("evasion", EVASIONS)
+def test_evasions_of_a_file(lsm: Guard, there: Path, evasion: str) -> None:
+    """A file that is blocked is not reached in another way."""
+    lsm.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+
+    done = lsm.act(EVASIONS[evasion](there))
+
+    assert done.error == errno.EACCES
+    assert [event.verdict.policy for event in done.alerts if event.verdict] == ["under-test"]
+
+
+def nested(guard: Guard, action: Callable[[], object]) -> Callable[[], object]:
+    def act() -> None:
+        below = guard.cgroup / "nested"
+        below.mkdir(exist_ok=True)
+        (below / "cgroup.procs").write_text("0")
+        action()
+
+    return act
+
+
+def test_nested_cgroup(guard: Guard, there: Path) -> None:
+    """A container in the container has its rules."""
+    guard.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+    try:
+        done = guard.act(nested(guard, read(there / "secret")))
+    finally:
+        (guard.cgroup / "nested").rmdir()
+
+    assert len(done.alerts) == 1
+    assert done.error == (errno.EACCES if guard.denies else 0)
+
+
+def test_loader_as_a_way_to_execute(lsm: Guard, there: Path) -> None:
+    """`ld.so FILE` maps the file instead of executing it."""
+    program = there / "cat"
+    shutil.copy(Path("/usr/bin/cat").resolve(), program)
+    loader = next(Path("/lib64").glob("ld-linux*"))
+    lsm.rule(process_rule("matchPaths", f"path: {program}") + "\naction: Block")
+    outcome = there / "outcome"
+
+    def act() -> None:
+        pid = os.fork()
+        if not pid:
+            os.close(2)
+            os.execv(loader, [str(loader), str(program), "/dev/null"])
+        outcome.write_text(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+
+    lsm.act(act)
+
+    assert int(outcome.read_text()) != 0
+
+
+def memfd_exec(_: Path) -> Callable[[], object]:
+    def act() -> None:
+        fd = os.memfd_create("x", 0)
+        os.write(fd, TRUE.read_bytes())
+        os.execve(fd, ["x"], {})
+
+    return act
+
+
+def test_memfd_under_an_allow_list(lsm: Guard, there: Path) -> None:
+    """What lies in no directory is in no allowed one."""
+    lsm.rule(process_rule("matchDirectories", f"dir: {there}/") + "\naction: Allow", Action.BLOCK)
+
+    assert_told(lsm, lsm.act(memfd_exec(there)), "Block", policy="DefaultPosture")
+
+
+# Presets
+
+
+@pytest.mark.parametrize("action", ["Audit", "Block"])
+def test_fileless_execution(lsm: Guard, there: Path, action: str) -> None:
+    """Of a memfd, and of shared memory."""
+    lsm.rule(f"presets:\n- {{name: filelessExec, action: {action}}}")
+
+    done = lsm.act(memfd_exec(there))
+
+    (event,) = done.alerts
+    assert event.verdict and (event.verdict.enforcer, event.verdict.action) == (
+        "PRESET-FilelessExecutionPreset",
+        action,
+    )
+    assert done.error == (errno.EACCES if action == "Block" else 0)
+    if str(there).startswith("/dev/shm/"):
+        assert len(lsm.act(execute(there / "true")).alerts) == 1
+    assert_passed(lsm.act(execute(TRUE)))
+
+
+def test_anonymous_code(lsm: Guard) -> None:
+    """Memory that is code from the beginning, and memory that becomes it."""
+    import mmap
+
+    lsm.rule("presets:\n- {name: anonymousMapExec, action: Block}")
+    executable = mmap.PROT_READ | mmap.PROT_EXEC
+
+    mapped = lsm.act(lambda: mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, executable))
+
+    def becomes_code() -> None:
+        LIBC.mmap.restype = ctypes.c_void_p
+        address = LIBC.mmap(None, ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_size_t(0))
+        if LIBC.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(4096), 5):
+            raise OSError(ctypes.get_errno(), "")
+
+    changed = lsm.act(becomes_code)
+
+    for done in (mapped, changed):
+        assert done.error == errno.EACCES
+        (event,) = done.alerts
+        assert event.verdict and event.verdict.enforcer == "PRESET-AnonMapExecutionPreset"
+
+
+@pytest.mark.parametrize(("preset", "file"), [("protectEnv", "environ"), ("protectProc", "status")])
+def test_procfs_of_others(lsm: Guard, preset: str, file: str) -> None:
+    """One's own is free to read, wherever procfs is mounted."""
+    lsm.rule(f"presets:\n- {{name: {preset}, action: Block}}")
+
+    others = lsm.act(read(Path(f"/proc/{os.getpid()}/{file}")))
+    own = lsm.act(read(Path(f"/proc/self/{file}")))
+
+    assert others.error == errno.EACCES
+    assert len(others.alerts) == 1
+    assert_passed(own)
+
+
+# Changing rules
+
+
+def test_swap_under_load(lsm: Guard, there: Path) -> None:
+    """While rules are replaced again and again, what both forbid is never let pass, what both allow never denied."""
+    policies = [
+        file_rule("matchPaths", f"path: {there}/secret")
+        + f"\n  matchDirectories:\n  - {{dir: /nowhere{i}/}}\naction: Block"
+        for i in range(2)
+    ]
+    lsm.rule(policies[0])
+    lsm.read()
+    reading, writing = os.pipe()
+    stopping, stop = os.pipe()
+    os.set_blocking(stopping, False)
+    pid = os.fork()
+    if not pid:
+        (lsm.cgroup / "cgroup.procs").write_text("0")
+        wrong = tries = 0
+        while True:
+            try:
+                if os.read(stopping, 1):
+                    break
+            except BlockingIOError:
+                pass
+            tries += 1
+            try:
+                read(there / "secret")()
+                wrong += 1
+            except PermissionError:
+                pass
+            try:
+                read(there / "open")()
+            except PermissionError:
+                wrong += 1
+            time.sleep(0.002)
+        os.write(writing, f"{wrong} {tries}".encode())
+        os._exit(0)
+    for i in range(40):
+        lsm.rule(policies[i % 2])
+        lsm.read()
+    os.write(stop, b"x")
+    wrong, tries = map(int, os.read(reading, 100).split())
+    os.waitpid(pid, 0)
+    lsm.read()
+
+    assert wrong == 0
+    assert tries > 10
