@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import agent, overhead, throughput
+from benchmarks import agent, overhead, rules, throughput
 
 BENCHMARKS = {
     "throughput": throughput.run,
     "overhead": overhead.run,
+    "rules": rules.run,
     "agent": agent.run,
     "memory": agent.run_memory,
 }

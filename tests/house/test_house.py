@@ -72,7 +72,7 @@ def test_shelves_load() -> None:
             assert callable(shelf.load(name))
 
 
-@pytest.mark.parametrize("command", ["agent", "probe", "record", "replay"])
+@pytest.mark.parametrize("command", ["agent", "policy", "probe", "record", "replay"])
 def test_commands_have_help(command: str) -> None:
     """Each command says what it does."""
     done = subprocess.run(

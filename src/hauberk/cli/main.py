@@ -7,6 +7,7 @@ import typer
 
 from hauberk import __version__
 from hauberk.cli.agent import agent
+from hauberk.cli.policy import policy
 from hauberk.cli.probe import probe
 from hauberk.cli.record import record
 from hauberk.cli.replay import replay
@@ -37,6 +38,7 @@ def _options(
 
 
 app.command()(agent)
+app.add_typer(policy)
 app.command()(probe)
 app.command()(record)
 app.command()(replay)

@@ -271,7 +271,7 @@ def _numbers(event: Event) -> Numbers:
 
 def _where(event: Event) -> Where:
     return Where(
-        cwd=event.cwd if event.cwd in ("", "/") else f"{event.cwd}/",
+        cwd=event.cwd if not event.cwd or event.cwd.endswith("/") else f"{event.cwd}/",
         tty=event.tty or "",
         node_id=event.node.node_id or "",
         user_name=event.user or "",

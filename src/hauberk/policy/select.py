@@ -33,12 +33,12 @@ def holds_for(policy: Policy, identity: Identity) -> bool:
         return False
     if any(identity.labels.get(key) != value for key, value in selector.labels.items()):
         return False
-    # KubeArmor: where a key is asked for by In, its NotIn is not looked at
-    included = {each.key for each in selector.expressions if each.operator == "In"}
+    # KubeArmor: where namespaces are named by In, their NotIn is not looked at
+    names_spaces = any(each.key == "namespace" and each.operator == "In" for each in selector.expressions)
     return all(
         _holds(each, identity)
         for each in selector.expressions
-        if each.operator == "In" or each.key not in included
+        if each.operator == "In" or each.key != "namespace" or not names_spaces
     )
 
 
@@ -59,7 +59,8 @@ def holds_for_host(policy: Policy, host_name: str, labels: Mapping[str, str]) ->
 
 def _is_host(key: str, wanted: str, host_name: str, labels: Mapping[str, str]) -> bool:
     if key in _HOST_NAME_LABELS:
-        return wanted in ("*", host_name) or labels.get(key) == wanted
+        names = [name.strip() for name in wanted.split(",")]
+        return "*" in names or host_name in names or labels.get(key) in names
     if key in _HOST_PATTERN_LABELS:
         return fnmatchcase(host_name, wanted.replace(".*", "*"))
     return labels.get(key) == wanted

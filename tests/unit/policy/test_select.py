@@ -68,9 +68,10 @@ def test_a_policy_is_for_its_namespace(
         ((Expression("namespace", "NotIn", ("bank",)), Expression("label", "NotIn", ("app=web",))), False),
         # one key's In does not hide another's NotIn
         ((Expression("namespace", "In", ("shop",)), Expression("label", "NotIn", ("app=web",))), False),
-        # ksp-match-expression-in-notin: where a key is asked for by In, its NotIn is not looked at
-        ((Expression("label", "In", ("app=web",)), Expression("label", "NotIn", ("app=web",))), True),
-        ((Expression("label", "NotIn", ("app=web",)), Expression("label", "In", ("app=web",))), True),
+        # what one label lets in, another keeps out; only of namespaces is NotIn not looked at behind In
+        ((Expression("label", "In", ("app=web",)), Expression("label", "NotIn", ("app=web",))), False),
+        ((Expression("label", "In", ("app=web",)), Expression("label", "NotIn", ("app=db",))), True),
+        ((Expression("namespace", "NotIn", ("shop",)), Expression("namespace", "In", ("shop",))), True),
     ],
 )
 def test_expressions_of_a_cluster_policy(expressions: tuple[Expression, ...], expected: bool) -> None:

@@ -1,0 +1,660 @@
+"""hauberk policy: check, keep, explain and try out policies. Needs no root and no kernel."""
+
+import hashlib
+import os
+import re
+import socket
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, TextIO, TypeAlias
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hauberk.abi import Decision, RuleClass
+from hauberk.cli import options
+from hauberk.config import Config, read_config
+from hauberk.decode.access import Told, accesses_told
+from hauberk.enforcement.directory import write_atomically
+from hauberk.errors import ConfigError, PolicyError, SinkError
+from hauberk.model.access import Access
+from hauberk.model.policy import Action, Policy
+from hauberk.policy.check import check as check_policies
+from hauberk.policy.check import check_node
+from hauberk.policy.decide import Numbered, Posture, rule_set
+from hauberk.policy.document import Problem, parse_documents
+from hauberk.policy.rules import rule_classes
+from hauberk.policy.select import Identity, holds_for, holds_for_host
+from hauberk.policy.simulate import Simulation, access_text, can_be_judged, explain, target_text
+
+policy = typer.Typer(
+    name="policy",
+    help="Check, keep, explain and try out policies.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_PIPED_WIDTH: Final = 240
+"""Wide enough that no line is broken where nobody looks but `grep`."""
+
+_NAME_SIZE: Final = 200
+_STYLES: Final = {
+    "error": "bold red",
+    "warning": "yellow",
+    "Block": "bold red",
+    "Audit": "yellow",
+    "Allow": "green",
+}
+
+
+class ReportFormat(StrEnum):
+    """How what was found is written."""
+
+    text = "text"
+    json = "json"
+
+
+class KindOption(StrEnum):
+    """The kinds of policies."""
+
+    policy = "KubeArmorPolicy"
+    host = "KubeArmorHostPolicy"
+    cluster = "KubeArmorClusterPolicy"
+
+
+class OperationOption(StrEnum):
+    """What can be asked about by hand."""
+
+    process = "process"
+    file = "file"
+
+
+Files: TypeAlias = Annotated[
+    list[Path], typer.Argument(help="Policy files; a directory stands for those in it.", show_default=False)
+]
+Format: TypeAlias = Annotated[ReportFormat, typer.Option("--format", "-f", help="How to write it.")]
+Directory: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--policies", help="The directory of the policies in force.", show_default="setting `policies`"
+    ),
+]
+
+
+# Commands
+
+
+@policy.command()
+def check(
+    files: Files,
+    config: options.ConfigFile = None,
+    report_format: Format = ReportFormat.text,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
+) -> None:
+    """Tell what is wrong or doubtful about policies: in their text, together, and on this node.
+
+    The exit code is 0 if there is no error (with --strict: and no warning, else 1), and 3 if there is one.
+    """
+    _, problems = _read_and_check(files, read_config(config))
+    if report_format is ReportFormat.json:
+        _print_json(problems)
+    else:
+        _print_problems(problems, sys.stdout)
+    if _has_errors(problems):
+        raise typer.Exit(PolicyError.exit_code)
+    if strict and problems:
+        raise typer.Exit(1)
+
+
+@policy.command()
+def apply(files: Files, config: options.ConfigFile = None, policies: Directory = None) -> None:
+    """Put policies into force: write each into the directory that the agent watches.
+
+    If there is an error in one of them, nothing is written and the exit code is 3.
+    """
+    settings = read_config(config)
+    found, problems = _read_and_check(files, settings)
+    _print_problems(problems, sys.stderr)
+    if _has_errors(problems):
+        raise typer.Exit(PolicyError.exit_code)
+    kept = _Kept(policies or Path(settings.policies))
+    for each in found:
+        print(f"{each.policy.kind} {each.policy.name} {kept.apply(each)}")
+
+
+@policy.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="Name of the policy.", show_default=False)],
+    kind: Annotated[
+        KindOption | None, typer.Option(case_sensitive=False, help="Only of this kind.", show_default="any")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Only of this namespace.", show_default="any")
+    ] = None,
+    config: options.ConfigFile = None,
+    policies: Directory = None,
+) -> None:
+    """Take a policy out of force. If there is none of that name, or several, the exit code is 2."""
+    kept = _Kept(policies or Path(read_config(config).policies))
+    found = [
+        each
+        for each in kept.documents
+        if each.policy.name == name
+        and kind in (None, each.policy.kind)
+        and namespace in (None, each.policy.namespace)
+    ]
+    if len(found) > 1:
+        which = ", ".join(_full_name(each.policy) for each in found)
+        raise ConfigError(f"{len(found)} policies are called so: {which}; say which by --kind or --namespace")
+    if not found:
+        names = [each.policy.name for each in kept.documents]
+        close = [f"`{text}`" for text in dict.fromkeys(get_close_matches(name, names, n=3))]
+        if name in names:
+            mend = "there is one of another kind or namespace"
+        elif close:
+            mend = f"did you mean {' or '.join(close)}?"
+        else:
+            mend = "`hauberk policy list` shows what there is"
+        raise ConfigError(f"no such policy is in {kept.path}: {_printable(name)}; {mend}")
+    kept.delete(found[0])
+    print(f"{found[0].policy.kind} {name} deleted")
+
+
+@policy.command(name="list")
+def list_policies(
+    config: options.ConfigFile = None, policies: Directory = None, report_format: Format = ReportFormat.text
+) -> None:
+    """Show the policies in force, in the files that they are in."""
+    kept = _Kept(policies or Path(read_config(config).policies))
+    rows = [_Row.of(each.policy) for each in kept.documents]
+    if report_format is ReportFormat.json:
+        _print_json(rows)
+    elif not rows:
+        print(f"no policies in {kept.path}")
+    else:
+        _print_table(
+            ("kind", "namespace", "name", "rules", "actions", "selector", "file"),
+            [
+                (row.kind, row.namespace or "", row.name, str(row.rules),
+                 ", ".join(f"{name} {count}" for name, count in row.actions.items()), row.selector, row.file)
+                for row in rows
+            ],
+        )  # fmt: skip
+
+
+@policy.command(name="explain")
+def explain_access(
+    path: Annotated[
+        str | None, typer.Argument(help="What is executed or opened.", show_default=False)
+    ] = None,
+    policies: Annotated[
+        list[Path] | None,
+        typer.Option(help="Policy files or directories.", show_default="setting `policies`"),
+    ] = None,
+    operation: Annotated[
+        OperationOption, typer.Option(help="What is done to the path.")
+    ] = OperationOption.file,
+    source: Annotated[
+        str, typer.Option(help="The image that acts; of what is executed, the one that executes it.")
+    ] = "",
+    write: Annotated[bool, typer.Option("--write", help="The file is changed, not only read.")] = False,
+    owner: Annotated[bool, typer.Option("--owner", help="Who acts owns the file.")] = False,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Who acts has a terminal.")] = False,
+    argument: Annotated[
+        list[str] | None, typer.Option(help="An argument of what is executed.", show_default="none")
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option(help="Name of the container that it is in.", show_default=False)
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A label of its workload: key=value.", show_default=False)
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Namespace of its workload.", show_default=False)
+    ] = None,
+    host: Annotated[bool, typer.Option("--host", help="It is one of the host's own processes.")] = False,
+    event: Annotated[
+        str | None,
+        typer.Option(help="Explain KubeArmor's JSON lines in this file instead; - is standard input."),
+    ] = None,
+    config: options.ConfigFile = None,
+) -> None:
+    """Tell what would happen to an access: which rule decides and why, and which ones nearly would.
+
+    Where no workload is named, the selectors of policies are not asked.
+    """
+    settings = read_config(config)
+    if (path is None) == (event is None):
+        raise ConfigError("say what to explain: a path, or events by --event")
+    if path is not None and not path.startswith("/"):
+        raise ConfigError(f"{_printable(path)} is not absolute: begin it with a slash")
+    labels = _labels(label or [])
+    if not policies and not Path(settings.policies).is_dir():
+        raise ConfigError(f"no policies are in {settings.policies}; name their files by --policies")
+    found = _read_valid(policies or [Path(settings.policies)])
+    console = _console(sys.stdout)
+    if event is not None:
+        _explain_events(console, event, found, settings)
+        return
+    assert path is not None
+    is_process = operation is OperationOption.process
+    access = Access(
+        rule_class=RuleClass.PROCESS if is_process else RuleClass.FILE,
+        path=path.encode(errors="surrogateescape"),
+        source=source.encode(errors="surrogateescape"),
+        is_owner=owner,
+        writes=write and not is_process,
+        has_terminal=terminal,
+        arguments=tuple(text.encode(errors="surrogateescape") for text in argument or ())
+        if is_process
+        else None,
+    )
+    is_named = container is not None or bool(labels) or namespace is not None
+    if host and is_named:
+        raise ConfigError("the host's own processes are in no container: leave out --host or what names one")
+    if not host and not is_named:
+        # of the host where there is nothing else, so that nobody has to say so
+        host = all(each.kind == "KubeArmorHostPolicy" for each in found)
+        held = [each for each in found if (each.kind == "KubeArmorHostPolicy") == host]
+    else:
+        held = _held(found, None if host else Identity(namespace, labels, container), settings)
+    _print_explanation(console, access, held, found, settings, host)
+
+
+@policy.command()
+def simulate(
+    files: Files,
+    recording: Annotated[Path, typer.Option(help="A recording of `hauberk record`.", show_default=False)],
+    config: options.ConfigFile = None,
+    report_format: Format = ReportFormat.text,
+) -> None:
+    """Tell what policies would have done to what was recorded, had they been in force."""
+    from hauberk.simulation import simulate_recording
+
+    settings = read_config(config)
+    found = _read_valid(files)
+    done, read = simulate_recording(recording, found, *_postures(settings))
+    if report_format is ReportFormat.json:
+        _print_json(done)
+    else:
+        _print_simulation(done)
+    if read.damaged or read.cut_bytes:
+        sys.stderr.write(
+            f"hauberk: {recording} is damaged: {read.damaged} chunks, and {read.cut_bytes} bytes at the end; "
+            "what could be decoded was looked at\n"
+        )
+
+
+# Files of policies
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """A policy, and what its author wrote."""
+
+    policy: Policy
+    text: str
+    path: Path
+
+
+def _texts(text: str) -> Iterator[str]:
+    """What the author wrote for each policy, with the comments before it."""
+    before = ""
+    for part in re.split(r"(?m)^(?=---(?:\s|$))", text):
+        before += part
+        if parse_documents(part, "").policies:
+            yield before
+            before = ""
+
+
+def _read_file(path: Path) -> tuple[list[_Document], list[Problem]]:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        return [], [Problem("error", str(path), 1, f"cannot be read: {error.strerror}")]
+    except UnicodeDecodeError:
+        return [], [Problem("error", str(path), 1, "is not UTF-8 text")]
+    parsed = parse_documents(text, str(path))
+    found: list[_Document] = []
+    if not _has_errors(parsed.problems):
+        texts = list(_texts(text))
+        if len(texts) != len(parsed.policies):
+            problem = Problem("error", str(path), 1, "begin each document with a line `---`")
+            return [], [*parsed.problems, problem]
+        found = [_Document(each, part, path) for each, part in zip(parsed.policies, texts, strict=True)]
+    return found, list(parsed.problems)
+
+
+def _list(path: Path) -> list[Path]:
+    """The policy files of a directory."""
+    try:
+        return sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
+    except OSError as error:
+        raise ConfigError(f"cannot read the policies in {path}: {error.strerror}") from error
+
+
+def _files_of(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = [each for each in _list(path) if each.is_file()]
+        if not found:
+            raise ConfigError(f"no policy is in {path}: its files end with {', '.join(_SUFFIXES)}")
+        yield from found
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[_Document], list[Problem]]:
+    documents: list[_Document] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(_files_of(paths)):
+        found, told = _read_file(path)
+        documents += found
+        problems += told
+    return documents, problems
+
+
+def _read_and_check(paths: Iterable[Path], settings: Config) -> tuple[list[_Document], list[Problem]]:
+    documents, problems = _read(paths)
+    found = [each.policy for each in documents]
+    problems += check_policies(found, *_postures(settings))
+    problems += check_node(found, os.path.realpath)
+    return documents, sorted(problems, key=lambda each: (each.file, each.line))
+
+
+def _read_valid(paths: Iterable[Path]) -> list[Policy]:
+    """The policies of these files; raises PolicyError if one is wrong."""
+    documents, problems = _read(paths)
+    errors = [each for each in problems if each.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more; `hauberk policy check` tells them)" if errors[1:] else ""
+        raise PolicyError(f"{errors[0].file}:{errors[0].line}: {errors[0].text}{more}")
+    return [each.policy for each in documents]
+
+
+class _Kept:
+    """The policies of a directory, and their files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.documents: list[_Document] = []
+        if not path.is_dir():
+            return
+        for each in _list(path):
+            found, problems = _read_file(each)
+            _print_problems([problem for problem in problems if problem.severity == "error"], sys.stderr)
+            self.documents += found
+
+    def apply(self, new: _Document) -> str:
+        """Keep a policy; what became of it: applied, modified, unchanged."""
+        for i, old in enumerate(self.documents):
+            if old.policy.identity == new.policy.identity:
+                if _bare(old.text) == _bare(new.text):
+                    return "unchanged"
+                self.documents[i] = _Document(new.policy, new.text, old.path)
+                self._write(old.path)
+                return "modified"
+        path = self._path_for(new.policy)
+        self.documents.append(_Document(new.policy, new.text, path))
+        self._write(path)
+        return "applied"
+
+    def delete(self, old: _Document) -> None:
+        """Forget a policy; others in its file stay."""
+        self.documents.remove(old)
+        self._write(old.path)
+
+    def _path_for(self, new: Policy) -> Path:
+        """A file of its own. Whatever a name has in it, the file is in the directory, and nobody else's."""
+        full = "-".join(filter(None, new.identity))
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", full)[:_NAME_SIZE].lower()
+        path = self.path / f"{name}.yaml"
+        if name != full.lower() or path.exists():
+            digest = hashlib.sha256(repr(new.identity).encode()).hexdigest()[:8]
+            path = self.path / f"{name}-{digest}.yaml"
+        return path
+
+    def _write(self, path: Path) -> None:
+        texts = [each.text for each in self.documents if each.path == path]
+        try:
+            if not texts:
+                path.unlink()
+                return
+            first, *others = (f"{_bare(text)}\n" for text in texts)
+            write_atomically(path, "---\n".join([first, *others]))
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _bare(text: str) -> str:
+    """A document without the marker that separates it from the one before."""
+    return re.sub(r"\A---[ \t]*\n", "", text).strip()
+
+
+# Workloads
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    wrong = next((text for text in texts if "=" not in text), None)
+    if wrong is not None:
+        raise ConfigError(f"a label is written key=value, not {_printable(wrong)}")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def _held(policies: Iterable[Policy], identity: Identity | None, settings: Config) -> list[Policy]:
+    """Those that hold for a workload; for this node's host if it is None."""
+    if identity is None:
+        name = settings.host or socket.gethostname()
+        return [each for each in policies if holds_for_host(each, name, {})]
+    return [each for each in policies if holds_for(each, identity)]
+
+
+def _postures(settings: Config) -> tuple[Posture, Posture]:
+    """Of containers and of the host."""
+
+    def posture(*names: str) -> Posture:
+        return Posture(*(Action(name.capitalize()) for name in names))
+
+    return (
+        posture(
+            settings.default_file_posture,
+            settings.default_network_posture,
+            settings.default_capabilities_posture,
+        ),
+        posture(
+            settings.host_default_file_posture,
+            settings.host_default_network_posture,
+            settings.host_default_capabilities_posture,
+        ),
+    )
+
+
+# What is printed
+
+
+def _console(file: TextIO) -> Console:
+    return Console(file=file, highlight=False, markup=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Without what moves a cursor or turns text round: events and names are of anybody's making."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _print_json(what: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(what)).decode())
+
+
+def _has_errors(problems: Iterable[Problem]) -> bool:
+    return any(each.severity == "error" for each in problems)
+
+
+def _print_problems(problems: Iterable[Problem], file: TextIO) -> None:
+    console = _console(file)
+    for each in problems:
+        console.print(
+            Text.assemble(
+                f"{_printable(each.file)}:{each.line}: ",
+                (each.severity, _STYLES[each.severity]),
+                f": {_printable(each.text)}",
+            )
+        )
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = column in ("rules", "count")
+        table.add_column(column, overflow="fold", justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(Text(_printable(text), style=_STYLES.get(text, "")) for text in row))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    with console.capture() as written:
+        console.print(table)
+    for line in written.get().splitlines():
+        print(line.rstrip())  # a table pads its last column too
+
+
+def _full_name(each: Policy) -> str:
+    return f"{each.kind} {f'{each.namespace}/' if each.namespace else ''}{each.name}"
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A policy in short."""
+
+    kind: str
+    namespace: str | None
+    name: str
+    rules: int
+    actions: dict[str, int]
+    selector: str
+    file: str
+
+    @classmethod
+    def of(cls, each: Policy) -> "_Row":
+        selector = [f"{key}={value}" for key, value in each.selector.labels.items()]
+        selector += [
+            f"{expression.key} {expression.operator} ({', '.join(expression.values)})"
+            for expression in each.selector.expressions
+        ]
+        if each.selector.containers:
+            selector.append(f"container {' or '.join(each.selector.containers)}")
+        actions = Counter(rule.action for rule in each.rules)
+        return cls(
+            each.kind,
+            each.namespace,
+            each.name,
+            len(each.rules),
+            {action.value: actions[action] for action in Action if actions[action]},
+            ", ".join(selector) or "all",
+            each.file,
+        )
+
+
+def _rule_text(each: Numbered) -> str:
+    return f"{each.policy.name} ({each.policy.file}:{each.rule.line})"
+
+
+def _print_explanation(
+    console: Console,
+    access: Access,
+    held: Sequence[Policy],
+    found: Sequence[Policy],
+    settings: Config,
+    is_host: bool,
+) -> None:
+    explanation = explain(rule_set(held), _postures(settings)[is_host], access)
+    acting = _printable(access.source.decode(errors="backslashreplace"))
+    head = Text.assemble(
+        (explanation.action, _STYLES.get(explanation.action, "bold")),
+        f"  {_printable(access_text(access))}",
+        f" by {acting}" if acting else "",
+    )
+    by = explanation.decision.by
+    lines = [("decides", f"{_rule_text(by)}: {explanation.why}" if by else explanation.why)]
+    lines += [
+        ("later", f"{each.rule.action} by {_rule_text(each)}: {target_text(each.rule)}")
+        for each in explanation.later
+    ]
+    lines += [
+        ("nearly", f"{each.rule.rule.action} by {_rule_text(each.rule)}: {'; '.join(each.reasons)}")
+        for each in explanation.near
+    ]
+    others = sum(each not in held for each in found)
+    if others:
+        policies = "1 policy that does" if others == 1 else f"{others} policies that do"
+        lines.append(("not asked", f"{policies} not hold for this workload"))
+    console.print(head)
+    for label, text in lines:
+        console.print(Text.assemble((f"  {label:<9}  ", "dim"), _printable(text)))
+
+
+def _explain_events(console: Console, name: str, found: Sequence[Policy], settings: Config) -> None:
+    try:
+        lines = sys.stdin.buffer.readlines() if name == "-" else Path(name).read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read the events in {_printable(name)}: {error.strerror}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            told = msgspec.json.decode(line, type=Told)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{_printable(name)}:{number}: no event of KubeArmor's: {error}") from None
+        is_host = not told.container_id and not told.container_name
+        labels = dict(text.split("=", 1) for text in told.labels.split(",") if "=" in text)
+        identity = Identity(
+            told.namespace_name or None, labels, told.container_name or told.container_id or None
+        )
+        host_settings = msgspec.structs.replace(settings, host=settings.host or told.host_name)
+        held = _held(found, None if is_host else identity, host_settings)
+        rules = rule_set(held)
+        accesses = accesses_told(told)
+        about = [
+            access
+            for access in accesses
+            if any(access.rule_class in rule_classes(each.rule) for each in rules)
+        ]
+        if not accesses:
+            console.print(
+                Text(_printable(f"cannot be judged  {told.operation} {told.resource}: it tells too little"))
+            )
+        for access in about or accesses[:1]:
+            _print_explanation(console, access, held, held, settings, is_host)
+            if not can_be_judged(rules, access):
+                console.print(Text(f"  unknown    {_unknown(access)}: events do not tell it", "dim"))
+
+
+def _unknown(access: Access) -> str:
+    """What a decision hangs on that an event does not tell."""
+    if not access.path_is_known:
+        return "the whole path"
+    if access.rule_class == RuleClass.NETWORK and not access.socket_type:
+        return "what kind of socket it is"
+    return "who owns the file"
+
+
+def _print_simulation(done: Simulation) -> None:
+    if done.outcomes:
+        _print_table(
+            ("workload", "action", "rule", "policy", "count", "first example"),
+            [
+                (each.workload, each.action, each.rule or "posture", each.policy, f"{each.count:,}",
+                 each.example)
+                for each in done.outcomes
+            ],
+        )  # fmt: skip
+        print()
+    told = sum(each.count for each in done.outcomes)
+    blocked = sum(each.count for each in done.outcomes if each.action == Decision.BLOCK.name.capitalize())
+    print(
+        f"records {done.records:,}  accesses {done.accesses:,}  blocked {blocked:,}  audited {told - blocked:,}  "
+        f"allowed {done.allowed:,}  could not be judged {done.unjudged:,}"
+    )

@@ -1,0 +1,234 @@
+"""What is doubtful about policies that are well written."""
+
+import pytest
+
+from hauberk.model.policy import Action, Policy
+from hauberk.policy.check import check, check_node
+from hauberk.policy.decide import Posture
+from hauberk.policy.document import parse_documents
+
+BLOCKING = Posture(Action.BLOCK, Action.BLOCK, Action.BLOCK)
+
+
+def policy(
+    rules: str, *, name: str = "one", kind: str = "KubeArmorPolicy", selector: str = "{}", namespace: str = ""
+) -> Policy:
+    """A policy whose rules begin in line 6 of a file of its name."""
+    selecting = "nodeSelector" if kind == "KubeArmorHostPolicy" else "selector"
+    metadata = f"{{name: {name}{f', namespace: {namespace}' if namespace else ''}}}"
+    text = (
+        f"apiVersion: security.kubearmor.com/v1\nkind: {kind}\nmetadata: {metadata}\nspec:\n"
+        f"  {selecting}: {selector}\n{rules}"
+    )
+    parsed = parse_documents(text, f"{name}.yaml")
+    assert parsed.problems == ()
+    return parsed.policies[0]
+
+
+def said(*policies: Policy, posture: Posture = BLOCKING) -> list[str]:
+    return [str(each) for each in check(policies, posture, posture)]
+
+
+BLOCK_SHADOW = "  file: {matchPaths: [{path: /etc/shadow}], action: Block}"
+AUDIT_SHADOW = "  file: {matchPaths: [{path: /etc/shadow}], action: Audit}"
+APP = "{matchLabels: {app: web}}"
+
+
+def test_conflict_names_both_and_the_winner() -> None:
+    """Two rules for the same that ask for different things: who wins, and why."""
+    assert said(policy(AUDIT_SHADOW), policy(BLOCK_SHADOW, name="two")) == [
+        "one.yaml:6: warning: conflicts with two.yaml:6, which is about the same: Block there, Audit here; "
+        "Block wins, as Block comes before Audit and Audit before Allow"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        policy(BLOCK_SHADOW, name="two", kind="KubeArmorHostPolicy"),
+        policy(BLOCK_SHADOW, name="two", namespace="red"),
+        policy(BLOCK_SHADOW, name="two", selector="{matchLabels: {app: database}}"),
+        policy(BLOCK_SHADOW, name="two", selector="{matchLabels: {kubearmor.io/container.name: db}}"),
+        policy("  process: {matchPaths: [{path: /etc/shadow}], action: Block}", name="two"),
+        policy("  file: {matchPaths: [{path: /etc/shadow, fromSource: [{path: /bin/x}]}]}", name="two"),
+        policy("  file: {matchPaths: [{path: /etc/shadow, readOnly: true}]}", name="two"),
+    ],
+    ids=["kind", "namespace", "labels", "container", "operation", "source", "conditions"],
+)
+def test_no_conflict_where_rules_do_not_meet(other: Policy) -> None:
+    """Rules for other workloads or other accesses are none of each other's business."""
+    here = policy(
+        AUDIT_SHADOW, namespace="blue", selector="{matchLabels: {app: web, kubearmor.io/container.name: web}}"
+    )
+
+    assert said(here, other) == []
+
+
+def test_allow_and_block_share_conditions_without_conflict() -> None:
+    """Allow is for those for whom the condition holds, Block for the others."""
+    owner = "  file: {{matchPaths: [{{path: /f, ownerOnly: true}}], action: {}}}"
+    problems = said(policy(owner.format("Allow")), policy(owner.format("Block"), name="two"))
+
+    assert not any("conflict" in text or "never decides" in text for text in problems)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        (BLOCK_SHADOW, BLOCK_SHADOW),
+        ("  file: {matchPatterns: [{pattern: /etc/**}], action: Audit}",
+         "  file: {matchDirectories: [{dir: /etc/ssl/, recursive: true}], action: Allow}"),
+        ("  process: {matchPaths: [{path: /bin/x, fromSource: [{dir: /usr/, recursive: true}]}]}",
+         "  process: {matchPaths: [{path: /bin/x, fromSource: [{path: /usr/bin/y}]}]}"),
+        ("  syscalls: {matchSyscalls: [{syscall: [unlink, rmdir]}]}",
+         "  syscalls: {matchSyscalls: [{syscall: [rmdir]}]}"),
+        ("  network: {matchProtocols: [{protocol: tcp, pts: false}]}",
+         "  network: {matchProtocols: [{protocol: tcp, pts: false}]}"),
+    ],
+    ids=["same", "glob", "source", "calls", "conditions"],
+)  # fmt: skip
+def test_shadowed(earlier: str, later: str) -> None:
+    """A rule that can never decide is told with the one that always does; the policy of that one is for more."""
+    problems = said(policy(earlier, name="a"), policy(later, name="b", selector=APP))
+
+    assert [
+        text for text in problems if "never decides: a.yaml:6 of a" in text and text.startswith("b.yaml:6:")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("  file: {matchPatterns: [{pattern: /etc/*}]}", "  file: {matchDirectories: [{dir: /etc/ssl/}]}"),
+        # the directory itself is not meant by the glob
+        ("  file: {matchPatterns: [{pattern: /etc/**}], action: Audit}",
+         "  file: {matchDirectories: [{dir: /etc/}], action: Allow}"),
+        # renaming a directory above is only forbidden by the directory
+        ("  file: {matchPatterns: [{pattern: /etc/**}]}", "  file: {matchDirectories: [{dir: /etc/ssl/}]}"),
+        ("  file: {matchPaths: [{path: /f, readOnly: true}]}", "  file: {matchPaths: [{path: /f}]}"),
+        ("  file: {matchPaths: [{path: /f, fromSource: [{path: /bin/x}]}]}", "  file: {matchPaths: [{path: /f}]}"),
+        ("  process: {matchPaths: [{path: /bin/x, fromSource: [{dir: /usr/}]}]}",
+         "  process: {matchPaths: [{path: /bin/x, fromSource: [{path: /usr/bin/y}]}]}"),
+    ],
+)  # fmt: skip
+def test_not_shadowed(earlier: str, later: str) -> None:
+    """What can still decide is not complained about."""
+    assert not any(
+        "never decides" in text for text in said(policy(earlier, name="a"), policy(later, name="b"))
+    )
+
+
+def test_narrower_policy_shadows_nothing() -> None:
+    """It does not hold for all that the other holds for."""
+    assert said(policy(BLOCK_SHADOW, name="a", selector=APP), policy(BLOCK_SHADOW, name="b")) == []
+
+
+def test_audit_below_a_block_passes() -> None:
+    """The more specific rule wins, which for Audit is easily not what was meant."""
+    rules = (
+        "  file:\n    matchPaths: [{path: /etc/motd, action: Audit}]\n    matchDirectories: [{dir: /etc/}]"
+    )
+
+    assert said(policy(rules)) == [
+        "one.yaml:7: warning: passes, and is only told: Audit for this comes before the Block of its directory in "
+        "one.yaml:8; write Block here if it is to be denied too"
+    ]
+
+
+def test_audit_of_a_source_is_an_exception() -> None:
+    """Who names a source has meant it so."""
+    rules = (
+        "  file:\n    matchPaths: [{path: /etc/motd, action: Audit, fromSource: [{path: /bin/x}]}]\n"
+        "    matchDirectories: [{dir: /etc/}]"
+    )
+
+    assert said(policy(rules)) == []
+
+
+ALLOW_LIST = "  process: {matchPaths: [{path: /bin/x}]}\n  file: {matchPaths: [{path: /f}]}\n  action: Allow"
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("KubeArmorPolicy", ""), ("KubeArmorHostPolicy", "host_")])
+def test_allow_list_that_denies_nothing(kind: str, prefix: str) -> None:
+    """With the posture audit it only tells, which is said once for what one setting mends."""
+    assert said(policy(ALLOW_LIST, kind=kind), posture=Posture()) == [
+        "one.yaml:6: warning: nothing is denied by what one allows: with the posture audit, all else is only told; "
+        f"set {prefix}default_file_posture to block if it is to be denied"
+    ]
+    assert said(policy(ALLOW_LIST, kind=kind)) == []
+
+
+@pytest.mark.parametrize(("posture", "done"), [(Posture(), "told"), (BLOCKING, "denied")])
+def test_allow_as_an_exception_brings_the_posture_in(posture: Posture, done: str) -> None:
+    """An exception by Allow has an effect far beyond its path."""
+    rules = "  file: {matchPaths: [{path: /f}, {path: /f, action: Allow, fromSource: [{path: /bin/x}]}]}"
+    (problem,) = said(policy(rules), posture=posture)
+
+    assert f"every access of this kind that no rule covers is {done}" in problem
+
+
+def test_same_policy_twice() -> None:
+    """Only the first would be in force."""
+    again = policy(AUDIT_SHADOW)
+    (problem,) = (text for text in said(policy(BLOCK_SHADOW), again) if "error" in text)
+
+    assert (
+        problem
+        == "one.yaml:6: error: KubeArmorPolicy one is in one.yaml:6 too, which counts; give one another name"
+    )
+
+
+def crowded(name: str, first: int, count: int) -> Policy:
+    rules = "".join(f"      - {{path: /f, allowedArgs: [a{i}]}}\n" for i in range(first, first + count))
+    return policy(f"  process:\n    matchPaths:\n{rules}", name=name)
+
+
+def test_too_much_for_the_kernel() -> None:
+    """What one policy cannot have is an error; what several can only have apart is a warning."""
+    alone = check([crowded("a", 0, 70)], BLOCKING, BLOCKING)
+    apart = check([crowded("a", 0, 40), crowded("b", 40, 40)], BLOCKING, BLOCKING)
+
+    assert [each.severity for each in alone] == ["error"]
+    assert [each.severity for each in apart] == ["warning"]
+    assert "more than 64 rules" in alone[0].text
+    assert "more than 64 rules" in apart[0].text
+
+
+LINKS = {"/bin": "/usr/bin", "/bin/x": "/usr/bin/x", "/lost": None}
+LINKED = [
+    ("  process: {matchPaths: [{path: /bin/x}]}", "`/bin/x` is `/usr/bin/x`"),
+    ("  process: {matchDirectories: [{dir: /bin/}]}", "`/bin/` is `/usr/bin/`"),
+    ('  process: {matchPatterns: [{pattern: "/bin/*sh"}]}', "`/bin/` is `/usr/bin/`"),
+    (
+        "  network: {matchProtocols: [{protocol: tcp, fromSource: [{path: /bin/x}]}]}",
+        "`/bin/x` is `/usr/bin/x`",
+    ),
+    ("  syscalls: {matchPaths: [{path: /bin/x, syscall: [unlink]}]}", "`/bin/x` is `/usr/bin/x`"),
+]
+
+
+@pytest.mark.parametrize(("rules", "text"), LINKED)
+@pytest.mark.parametrize(
+    ("kind", "certainty"),
+    [("KubeArmorHostPolicy", "never matches it here"), ("KubeArmorPolicy", "where images have")],
+)
+def test_symbolic_link(rules: str, text: str, kind: str, certainty: str) -> None:
+    """The mend is the path that the kernel knows; what the images of containers have is not known."""
+    (problem,) = check_node([policy(rules, kind=kind)], lambda path: LINKS.get(path, path))
+
+    assert text in problem.text
+    assert certainty in problem.text
+    assert (problem.severity, problem.line) == ("warning", 6)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "  file: {matchPaths: [{path: /usr/bin/x}, {path: /lost}], matchDirectories: [{dir: /}]}",
+        '  file: {matchPatterns: [{pattern: "/**/x"}, {pattern: "/*"}]}',
+        "  process: {matchPaths: [{execname: x}]}\n  network: {matchProtocols: [{protocol: all}]}",
+    ],
+)
+def test_no_symbolic_link(rules: str) -> None:
+    """Real paths, and what is no path, are left alone; so is what nobody can resolve."""
+    assert check_node([policy(rules)], lambda path: LINKS.get(path, path)) == []
