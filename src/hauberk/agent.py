@@ -147,6 +147,12 @@ class Agent:
                 self._begin_deciding()
             if self._installed:
                 self._installed.replace(policies)
+                for policy in policies:
+                    if policy.asks_for_pods:
+                        complain(
+                            f"{policy.file}: {policy.name} selects by namespace or label, which nobody tells of "
+                            "yet: it holds for no container; select by container name instead"
+                        )
                 complain(f"policies in force: {len(policies)}, {self._mode}")
         except PolicyError as error:
             complain(f"the policies in force stay as they are: {error}")

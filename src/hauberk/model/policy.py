@@ -152,6 +152,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """What makes it the same policy when it is applied again."""
         return self.kind, self.namespace or "", self.name
 
+    @property
+    def asks_for_pods(self) -> bool:
+        """Whether it selects by what only Kubernetes or a runtime can tell: namespaces and labels of containers."""
+        if self.kind == "KubeArmorHostPolicy":
+            return False
+        return bool(self.namespace or self.selector.labels or self.selector.expressions)
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided for one action, and by whose rule."""
