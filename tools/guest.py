@@ -28,6 +28,7 @@ PACKAGES = {
     "kmod": "kmod",
     "busybox": "busybox-static",
     "ip": "iproute2",
+    "runc": "runc",
 }
 META_PACKAGES = {"6.1": "linux-image-amd64", "6.12": "linux-image-6.12-amd64"}
 LSM = "lockdown,yama,landlock,apparmor,bpf"
@@ -171,6 +172,7 @@ def main() -> int:
                 "-p",
                 "no:cacheprovider",
                 "tests/kernel/test_calls.py",
+                "tests/kernel/test_containers.py",
                 "tests/kernel/test_enforcement.py",
                 "tests/kernel/test_rules.py",
                 "tests/unit/sensor",

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import msgspec
+
 from hauberk.abi import HASH_PRIME
 from hauberk.config import Config
 from hauberk.enforcement.directory import PolicyDirectory
@@ -354,7 +356,8 @@ def run(config: Config, ledger: Ledger) -> None:
 
 def record(config: Config, path: Path, ledger: Ledger) -> None:
     """Write what the kernel sends to a recording until SIGINT or SIGTERM."""
-    agent = Agent(config, ledger)
+    # who only records decides nothing: the agent beside it does
+    agent = Agent(msgspec.structs.replace(config, enforce="off"), ledger)
     counts = ledger.outputs.setdefault(str(path), OutputCounts())
     with Recorder(path, agent.header()) as recorder:
         _on_signals(agent, None)

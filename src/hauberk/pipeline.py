@@ -4,6 +4,7 @@ Pure: no clock, no I/O. What only the live machine can tell (a process that no r
 of a user, the kernel's filter) is asked through the functions of `Surroundings`.
 """
 
+import errno
 from collections.abc import Callable
 from operator import attrgetter
 
@@ -13,16 +14,17 @@ from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, VerdictFie
 from hauberk.config import Selection
 from hauberk.decode.hooks import Description, describe, executed
 from hauberk.decode.records import decode_batch
+from hauberk.decode.syscalls import SLOTS
 from hauberk.decode.text import decode_text
 from hauberk.enrich.processes import Processes
 from hauberk.enrich.workloads import Workloads
 from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Node
-from hauberk.model.policy import Verdict
+from hauberk.model.policy import DEFAULT_POSTURE, Verdict
 from hauberk.model.process import Process
 from hauberk.model.record import Record
 from hauberk.model.workload import Workload
-from hauberk.policy.decide import Numbered, verdict_of
+from hauberk.policy.decide import OBSERVER, Numbered, verdict_of
 
 _BEFORE = 0
 """Time of the records that tell what was there before the agent: they are no part of the account."""
@@ -45,6 +47,12 @@ _VERDICT = int(ItemKind.VERDICT)
 _time_of = attrgetter("time_ns")
 _CWD = int(ItemKind.CWD)
 _TTY = int(ItemKind.TTY)
+
+
+_REFUSALS = (-errno.EPERM, -errno.EACCES)
+_IDENTITY_CALLS = frozenset(slot for slot, row in SLOTS.items() if row.name in ("setuid", "setgid"))
+REFUSED_IDENTITY = Verdict(policy=DEFAULT_POSTURE, action="Block", enforcer=OBSERVER)
+"""Of a process that the kernel did not let become another user or group, which no rule of ours has to do with."""
 
 
 class Surroundings(msgspec.Struct, kw_only=True):
@@ -175,7 +183,8 @@ class Pipeline:
         if self._selects_paths and not self._selection.wants_path(described.resource):
             self.ledger.filter("path")
             return None
-        return self._make_event(record, workload, process, described, None)
+        verdict = REFUSED_IDENTITY if record.result in _REFUSALS and _changes_identity(record) else None
+        return self._make_event(record, workload, process, described, verdict)
 
     def _alert(self, record: Record) -> Event | None:
         """The event of a verdict: told whatever the operator selects to see."""
@@ -271,6 +280,10 @@ class Pipeline:
         if found:
             return found
         return Process(record.host_pid, record.start_ns, record.exec_id, "", "")
+
+
+def _changes_identity(record: Record) -> bool:
+    return record.hook == _SYSCALL and record.syscall in _IDENTITY_CALLS
 
 
 def _is_exec(record: Record) -> bool:

@@ -427,6 +427,25 @@ def test_posture_needs_an_allow_rule_of_its_class(guard: Guard, there: Path) -> 
     assert_passed(guard.act(execute(there / "true")))
 
 
+@pytest.mark.parametrize(("call", "name"), [(os.setuid, "SETUID"), (os.setgid, "SETGID")])
+def test_refused_identity(guard: Guard, call: Callable[[int], None], name: str) -> None:
+    """Who is not let become another is told of as KubeArmor does, though no rule of ours decided it."""
+    guard.rule(file_rule("matchPaths", "path: /nowhere") + "\naction: Block")
+
+    def act() -> None:
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        call(0)
+
+    done = guard.act(act)
+
+    assert done.error == errno.EPERM
+    (event,) = done.alerts
+    assert event.verdict and (event.verdict.policy, event.verdict.action) == ("DefaultPosture", "Block")
+    assert event.verdict.enforcer == "eBPF Monitor"
+    assert (event.data, event.error) == (f"syscall=SYS_{name} userid=0", errno.EPERM)
+
+
 # Every hook
 
 
