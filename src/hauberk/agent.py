@@ -35,6 +35,8 @@ from hauberk.model.workload import Workload
 from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.policy.decide import Numbered, Posture
 from hauberk.sensor.loader import Kernel
+from hauberk.sensor.pins import MOUNT as PINS_MOUNT
+from hauberk.sensor.pins import Pins
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
@@ -113,6 +115,8 @@ class Agent:
         self._has_lsm = report.denies and config.enforce == "auto"
         self._installed: Installed | None = None
         self._alerts: Ring | None = None
+        self._pins = Pins()
+        self._pinned: Path | None = None
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
@@ -155,6 +159,7 @@ class Agent:
                             f"{policy.file}: {policy.name} selects by namespace or label, which nobody tells of "
                             "yet: it holds for no container; select by container name instead"
                         )
+                self._pins.remove(but=self._pinned)
                 complain(f"policies in force: {len(policies)}, {self._mode}")
         except PolicyError as error:
             complain(f"the policies in force stay as they are: {error}")
@@ -165,7 +170,12 @@ class Agent:
 
     def _begin_deciding(self) -> None:
         """Load what decides, and give every workload that is known its rules."""
-        self._alerts = self._kernel.load_deciding(by_lsm=self._has_lsm)
+        if self._has_lsm:
+            if self._pins.is_possible:
+                self._pinned = self._pins.make()
+            else:
+                complain(f"no bpffs is mounted on {PINS_MOUNT}: what is enforced ends with the agent")
+        self._alerts = self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned)
         keys = _secret(), _secret()
         self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
         config = self._config
@@ -220,6 +230,8 @@ class Agent:
             yield from self._procfs.cgroups()
             yield from self._procfs.processes()
             self._refresh_policies()
+            if self._config.enforce != "off" and not self._installed and self._pins.remove():
+                complain("there are no policies: what an earlier agent enforced is enforced no more")
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
@@ -238,6 +250,7 @@ class Agent:
             self._kernel.detach()
             while batch := self._read(ring):
                 yield batch
+            self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
 
     def _read(self, ring: Ring) -> bytes:
@@ -352,6 +365,11 @@ def run(config: Config, ledger: Ledger) -> None:
             server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
             stack.callback(server.close)
         tell(agent.batches(), agent.pipeline, [output], _throttle(config))
+
+
+def uninstall() -> int:
+    """Take away what agents left in the kernel; how many programs that were."""
+    return Pins().remove()
 
 
 def record(config: Config, path: Path, ledger: Ledger) -> None:

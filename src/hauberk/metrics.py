@@ -15,6 +15,10 @@ from hauberk.abi import COUNTERS, CountersFields, Filter, Operation
 KERNEL_REASONS = tuple(f.name.lower() for f in Filter if f is not Filter.COUNT)
 
 
+ALERT_CPUS = 1 << 16
+"""Added to the CPU of an alert: its sequence is that of the other ring."""
+
+
 class KernelCounts(msgspec.Struct):
     """What the kernel programs counted, for one CPU and operation or summed over some."""
 

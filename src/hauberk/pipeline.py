@@ -5,7 +5,7 @@ of a user, the kernel's filter) is asked through the functions of `Surroundings`
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 
 import msgspec
@@ -18,7 +18,7 @@ from hauberk.decode.syscalls import SLOTS
 from hauberk.decode.text import decode_text
 from hauberk.enrich.processes import Processes
 from hauberk.enrich.workloads import Workloads
-from hauberk.metrics import Ledger
+from hauberk.metrics import ALERT_CPUS, Ledger
 from hauberk.model.event import Event, Node
 from hauberk.model.policy import DEFAULT_POSTURE, Verdict
 from hauberk.model.process import Process
@@ -36,9 +36,6 @@ _SYSCALL = int(Hook.SYSCALL)
 _EXEC = int(Hook.EXEC)
 _STATE = int(RecordFlag.STATE)
 _ALERT = int(RecordFlag.ALERT)
-_ALERT_CPUS = 1 << 16
-"""Added to the CPU of an alert: its sequence is that of the other ring."""
-
 _CGROUP = int(Hook.CGROUP)
 _TELL_OF_WORKLOADS = frozenset(map(int, (Hook.CGROUP, Hook.EXEC, Hook.FORK, Hook.PROCESS)))
 _DELETED = int(RecordFlag.DELETED)
@@ -133,7 +130,7 @@ class Pipeline:
                 self._processes.apply(record)
                 self._apply_workload(record)
                 continue
-            cpu = record.cpu if not record.flags & _ALERT else record.cpu + _ALERT_CPUS
+            cpu = record.cpu if not record.flags & _ALERT else record.cpu + ALERT_CPUS
             expected = self._next_sequence.get(cpu, 0)
             if record.sequence != expected:
                 ledger.gaps[cpu] = ledger.gaps.get(cpu, 0) + record.sequence - expected
@@ -148,6 +145,15 @@ class Pipeline:
             if event is not None:
                 found.append(event)
         return found
+
+    def finish(self, sequences: Mapping[int, int]) -> None:
+        """Account for what was lost after the last record that came: `sequences` are the kernel's own counts."""
+        gaps = self.ledger.gaps
+        for cpu, wanted in sequences.items():
+            missing = wanted - self._next_sequence.get(cpu, 0)
+            if missing:
+                gaps[cpu] = gaps.get(cpu, 0) + missing
+                self._next_sequence[cpu] = wanted
 
     def _apply_workload(self, record: Record) -> None:
         self._workloads.apply(record)

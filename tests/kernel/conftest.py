@@ -79,6 +79,7 @@ class Watch:
     def close(self) -> None:
         self.kernel.detach()
         self.read()
+        self.pipeline.finish(self.kernel.sequences())
         self.ledger.kernel = self.kernel.counts()
         self.ring.close()
         self.kernel.close()

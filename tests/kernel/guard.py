@@ -150,6 +150,7 @@ class Guard:
         self.installed.replace(())
         self.kernel.detach()
         self.read()
+        self._pipeline.finish(self.kernel.sequences())
         self.ledger.kernel = self.kernel.counts()
         self.ledger.alerts = self.kernel.alert_counts()
         self._ring.close()

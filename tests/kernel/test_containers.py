@@ -1,4 +1,4 @@
-"""Policies in a real container, started by runc under the real agent."""
+"""Policies under the real agent: in a real container, started by runc; and when the agent is gone."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hauberk.sensor.probe import probe
+from tests.kernel.actors import ROOT
 from tests.kernel.test_agent import Program, wait_until
 
 ID = "feedface" * 8
@@ -57,6 +58,12 @@ def bundle(lsm: None) -> Iterator[Path]:
             (root / name).write_text(f"content of {name}\n")
         subprocess.run(["runc", "spec", "--bundle", str(path)], check=True)
         yield path
+
+
+@pytest.fixture(autouse=True)
+def _clean(lsm: None) -> Iterator[None]:
+    yield
+    subprocess.run([sys.executable, "-m", "hauberk", "agent", "--uninstall"], check=True, cwd=ROOT)
 
 
 def run(bundle: Path, script: str) -> str:
@@ -106,3 +113,41 @@ def test_policy_holds_in_a_container(bundle: Path, tmp_path: Path) -> None:
             "/bin/busybox",
             f"/bin/busybox cat {line['Resource']}",
         )
+
+
+def test_enforcement_outlives_the_agent(tmp_path: Path) -> None:
+    """Killed or stopped, and while the next one starts: what is blocked stays blocked, until it is uninstalled."""
+    secret = Path("/dev/shm/hauberk-secret")
+    secret.write_text("s")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/host.yaml").write_text(POLICY.partition("---")[2].replace("/open", str(secret)))
+    settings = {"HAUBERK_POLICIES": str(tmp_path / "policies"), "HAUBERK_OPERATIONS": "process"}
+    command = (sys.executable, "-m", "hauberk", "agent")
+    in_force = "policies in force: 1, enforced by BPF-LSM"
+
+    first = Program(command, tmp_path, settings)
+    wait_until(lambda: in_force in first.stderr, "the policy is in force")
+    first.process.kill()
+    first.stop()
+    assert _is_denied(secret)
+
+    (tmp_path / "second").mkdir()
+    second = Program(command, tmp_path / "second", settings)
+    while in_force not in second.stderr:
+        assert _is_denied(secret)
+        assert second.process.poll() is None, second.stderr
+    second.stop()
+    second.assert_clean()
+    assert _is_denied(secret)
+
+    subprocess.run([*command, "--uninstall"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_until(lambda: not _is_denied(secret), "the kernel has let go of the programs")
+    secret.unlink()
+
+
+def _is_denied(path: Path) -> bool:
+    try:
+        path.read_text()
+    except PermissionError:
+        return True
+    return False

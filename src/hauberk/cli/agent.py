@@ -29,15 +29,23 @@ def agent(
         str | None,
         typer.Option(help="ADDRESS:PORT for Prometheus, such as 127.0.0.1:9464.", show_default="none"),
     ] = None,
+    uninstall: Annotated[
+        bool, typer.Option("--uninstall", help="Take away what is enforced without an agent, and end.")
+    ] = False,
     cluster: Annotated[str | None, typer.Option(help="ClusterName of the events.")] = None,
 ) -> None:
     """Tell what this machine does, as it happens.
 
     Runs until it is interrupted or terminated; then what is still on its way is written, and the ledger
-    tells what became of every event. SIGHUP opens the output file anew.
+    tells what became of every event. SIGHUP opens the output file anew. What policies block stays blocked
+    while no agent runs, until the next one or --uninstall.
     """
     from hauberk.agent import run
+    from hauberk.agent import uninstall as take_away
 
+    if uninstall:
+        print(f"{take_away()} programs taken away: nothing is enforced any more")
+        return
     settings = read_config(
         config,
         flags=options.selection_flags(operation, host, container, process, path, result, lifecycle)

@@ -54,6 +54,7 @@ class Libbpf:
         self.program_fd = self._declare("bpf_program__fd", c_int, c_void_p)
         self.program_autoload = self._declare("bpf_program__set_autoload", c_int, c_void_p, c_bool)
         self.program_attach = self._declare("bpf_program__attach", c_void_p, c_void_p)
+        self.link_pin = self._declare("bpf_link__pin", c_int, c_void_p, c_char_p)
         self.link_destroy = self._declare("bpf_link__destroy", c_int, c_void_p)
         self.map_update = self._declare("bpf_map_update_elem", c_int, c_int, c_void_p, c_void_p, c_uint64)
         self.map_lookup = self._declare("bpf_map_lookup_elem", c_int, c_int, c_void_p, c_void_p)
@@ -234,8 +235,8 @@ class Object:
             if name not in shared:
                 shared[name] = Map(self._library, name, self._library.map_fd(handle))
 
-    def attach(self) -> None:
-        """Attach all loaded programs to their hooks."""
+    def attach(self, pins: Path | None = None) -> None:
+        """Attach all loaded programs to their hooks; pinned in this directory of a bpffs, they stay without us."""
         for name, handle in self.programs():
             if name in self._left_out:
                 continue
@@ -243,6 +244,8 @@ class Object:
             if not link:
                 raise self._library.fail(f"{self.path.name}: cannot attach {name}")
             self._links.append(link)
+            if pins and self._library.link_pin(link, os.fsencode(pins / name)):
+                raise self._library.fail(f"{self.path.name}: cannot pin {name} in {pins}")
 
     def program_fd(self, name: str) -> int:
         """Descriptor of the loaded program of this name."""

@@ -9,7 +9,7 @@ from hauberk.abi import COUNTERS, ERRNO_COUNT, IMAGE, PREFIX_SIZE, SELECTION, Op
 from hauberk.config import Selection
 from hauberk.decode.syscalls import kernel_rows
 from hauberk.errors import KernelError
-from hauberk.metrics import KernelCounts
+from hauberk.metrics import ALERT_CPUS, KernelCounts
 from hauberk.model.record import Record
 from hauberk.sensor.libbpf import Libbpf, Map, Object
 from hauberk.sensor.probe import CgroupPlacement
@@ -110,8 +110,11 @@ class Kernel:
             self.close()
             raise
 
-    def load_deciding(self, *, by_lsm: bool) -> Ring:
-        """Load and attach what decides; the ring of its alerts. It has no rules yet."""
+    def load_deciding(self, *, by_lsm: bool, pins: Path | None = None) -> Ring:
+        """Load and attach what decides; the ring of its alerts. It has no rules yet.
+
+        LSM programs are pinned in the directory `pins`: they go on when we do not.
+        """
         had_catalogue = "syscalls" in self._maps
         begin = len(self._objects)
         if by_lsm:
@@ -125,7 +128,7 @@ class Kernel:
         if not had_catalogue:
             self._fill_catalogue()
         for loaded in self._deciding:
-            loaded.attach()
+            loaded.attach(pins if loaded.path.name.startswith("lsm_") else None)
         return Ring(self._maps["alerts"], ALERT_RING_BYTES)
 
     def _fill_catalogue(self) -> None:
@@ -208,6 +211,15 @@ class Kernel:
             for cpu in range(self._cpus):
                 part = content[cpu * COUNTERS.size : (cpu + 1) * COUNTERS.size]
                 found[cpu, operation.name.lower()] = KernelCounts.unpack(part)
+        return found
+
+    def sequences(self) -> dict[int, int]:
+        """How many records each CPU has wanted to send; for alerts, by the numbers that the ledger has for them."""
+        found = {}
+        for name, first in (("sequences", 0), ("alert_sequences", ALERT_CPUS)):
+            content = self._maps[name].lookup(bytes(4), 8 * self._cpus) if name in self._maps else None
+            for cpu in range(self._cpus if content else 0):
+                found[first + cpu] = int.from_bytes((content or b"")[8 * cpu : 8 * cpu + 8], "little")
         return found
 
     @property
