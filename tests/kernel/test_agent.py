@@ -29,7 +29,7 @@ from tests.kernel.actors import ACTOR, ROOT, Actors
 from tests.kernel.conftest import Watch
 
 Line = dict[str, Any]
-PATIENCE_S = 60
+PATIENCE_S = 180
 NOBODY = (
     "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
     "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
