@@ -250,6 +250,8 @@ class Agent:
             self._kernel.detach()
             while batch := self._read(ring):
                 yield batch
+            if self._pinned:
+                complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that")
             self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
 
