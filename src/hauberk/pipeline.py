@@ -12,7 +12,7 @@ import msgspec
 
 from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, VerdictFields
 from hauberk.config import Selection
-from hauberk.decode.hooks import Description, describe, executed
+from hauberk.decode.hooks import Description, describe, executed, rule_class_of
 from hauberk.decode.records import decode_batch
 from hauberk.decode.syscalls import SLOTS
 from hauberk.decode.text import decode_text
@@ -207,16 +207,12 @@ class Pipeline:
         if told.rule:
             rule = self.surroundings.find_rule(told.set, told.rule) if self.surroundings.find_rule else None
         verdict = verdict_of(
-            told.decision, rule, self._rule_class(record), by_lsm=by_lsm, denied=bool(told.denied)
+            told.decision, rule, rule_class_of(record), by_lsm=by_lsm, denied=bool(told.denied)
         )
         if told.rule and rule is None:
             verdict = msgspec.structs.replace(verdict, policy=f"rule {told.rule} of set {told.set}")
         described = describe(record, process, self._processes.executable_of)
         return self._make_event(record, self._workloads.find(record), process, described, verdict)
-
-    @staticmethod
-    def _rule_class(record: Record) -> int:
-        return next(which for kind, which, _ in record.items if kind == _VERDICT)
 
     def _make_event(
         self,

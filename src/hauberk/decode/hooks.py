@@ -352,10 +352,11 @@ def _lsm(record: Record, process: Process, _executable_of: ExecutableOf) -> _Par
         arguments = _split(record.find(ItemKind.ARGV, 1) or b"")[1:]
         resource = process.command_line
         details["argv"] = _join(arguments) if arguments else resource
-    return lsm.operation_of(_rule_class(record)), resource, f"lsm={row.label}{told.more}", details
+    return lsm.operation_of(rule_class_of(record)), resource, f"lsm={row.label}{told.more}", details
 
 
-def _rule_class(record: Record) -> int:
+def rule_class_of(record: Record) -> int:
+    """The `RuleClass` that a verdict on a record is of; that of system calls if it has none."""
     return next((which for kind, which, _ in record.items if kind == ItemKind.VERDICT), RuleClass.SYSCALL)
 
 
