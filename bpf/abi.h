@@ -257,7 +257,6 @@ enum table_flag {
 	TABLE_HAS_PATHS = 4,
 	TABLE_HAS_NAMES = 8,
 	TABLE_HAS_GLOBS = 16,
-	TABLE_HAS_ARGUMENTS = 32,
 };
 
 /*

@@ -271,7 +271,6 @@ class TableFlag(IntFlag):
     HAS_PATHS = 4
     HAS_NAMES = 8
     HAS_GLOBS = 16
-    HAS_ARGUMENTS = 32
 
 
 class Condition(IntFlag):

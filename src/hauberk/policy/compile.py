@@ -246,8 +246,6 @@ class _Compiler:
             flags |= TableFlag.HAS_ALLOW
         if any(each.rule.sources for each in rules):
             flags |= TableFlag.HAS_SOURCES
-        if any(each.rule.allowed_args is not None for each in rules):
-            flags |= TableFlag.HAS_ARGUMENTS
         if by_place:
             flags |= TableFlag.HAS_PATHS
             self._put_places(of, _Places(by_place))
