@@ -12,13 +12,15 @@ import msgspec
 from benchmarks.measure import describe, run_load
 from hauberk.config import Selection
 from hauberk.formats import kubearmor
+from hauberk.formats.kubearmor import KubeArmor
 from hauberk.metrics import Ledger
 from hauberk.model.event import Node
 from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 from hauberk.sensor.procfs import Procfs
-from hauberk.sinks.file import File
+from hauberk.sinks import Message
+from hauberk.sinks.file import FileSink
 
 ROUNDS = 7
 EVENTS = 80_000
@@ -44,12 +46,12 @@ def run() -> None:
     with TemporaryDirectory() as directory:
         for turn in range(ROUNDS):
             run_load("open", EVENTS)
-            sink = File(Path(directory) / f"{turn}.json")
+            sink = FileSink(Path(directory) / f"{turn}.json", KubeArmor().make())
             os.sched_setaffinity(0, {min(cores)})
             count, begin = 0, time.perf_counter_ns()
             while batch := ring.read():
                 events = pipeline.events(batch)
-                sink.write([kubearmor.encode(event) for event in events])
+                sink.write([Message(kubearmor.encode(event), False, event.id, "host") for event in events])
                 count += len(events)
             rates.append(count / (time.perf_counter_ns() - begin) * 1e9)
             sink.close()

@@ -27,7 +27,7 @@ from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
 from hauberk.enrich.throttle import Throttle
 from hauberk.errors import KernelError, PolicyError
-from hauberk.formats import FORMATS
+from hauberk.formats import FORMATS, Format
 from hauberk.metrics import Ledger, OutputCounts
 from hauberk.model.event import Event, Node
 from hauberk.model.policy import Action
@@ -42,7 +42,7 @@ from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.tables import TRACED, TRACED_ALL
-from hauberk.sinks import SINKS, Sink
+from hauberk.sinks import SINKS, SinkSettings
 from hauberk.sinks.output import Output
 
 _POLL_S: Final = 0.002
@@ -290,21 +290,18 @@ def open_output(config: Config, ledger: Ledger) -> Output:
     """The output that the settings ask for; raises SinkError if it cannot be written to."""
     on_terminal = config.output == "-" and os.isatty(1)
     name = config.format or ("text" if on_terminal else "kubearmor")
-    encode = FORMATS.load(name)
-    if on_terminal and name == "text":
-        encode = FORMATS.load("text-colour")
-    sink: Sink
-    if config.output == "-":
-        sink = SINKS.load("stdout")()
-    else:
-        file = SINKS.load("file")(
-            Path(config.output), rotate_bytes=config.rotate_bytes, keep=config.rotate_keep
+    options = {"colour": True} if on_terminal and name == "text" else {}
+    form: Format = FORMATS.load(name)(**options).make()
+    settings: SinkSettings = (
+        SINKS.load("stdout")()
+        if config.output == "-"
+        else SINKS.load("file")(
+            path=config.output, rotate_bytes=config.rotate_bytes, rotate_keep=config.rotate_keep
         )
-        if file.cut_bytes:
-            complain(f"{config.output}: cut off {file.cut_bytes} bytes of a line that was never finished")
-        sink = file
+    )
+    sink = settings.open(form, complain)
     counts = ledger.outputs.setdefault(config.output, OutputCounts())
-    return Output(encode, sink, counts, queue_events=config.queue_events, complain=complain)
+    return Output(form, sink, counts, queue_events=config.queue_events, complain=complain)
 
 
 def _secret() -> int:

@@ -5,7 +5,9 @@ HauberkError
 ├── DecodeError        bytes from the kernel, or of a recording, are not what we know
 ├── KernelError        the kernel refused: program load, attach, map
 ├── PolicyError        a policy document is wrong, or holds more than can be enforced
-└── SinkError          a destination refused
+└── SinkError          a destination cannot be written to; to be tried again
+    ├── SinkBusy       ... and says when
+    └── SinkRefused    a destination will never take what it was given
 
 Anything else that escapes is a bug, and is shown with its traceback.
 """
@@ -36,9 +38,31 @@ class KernelError(HauberkError):
 
 
 class SinkError(HauberkError):
-    """A destination cannot be written to."""
+    """A destination cannot be written to now; what was given to it is to be tried again."""
 
     exit_code = 6
+
+    def __init__(self, problem: str, *, delivered: int = 0) -> None:
+        super().__init__(problem)
+        self.delivered = delivered
+        """How many of the messages got there before, counted from the first: those are not sent again."""
+
+
+class SinkBusy(SinkError):
+    """A destination asks for patience."""
+
+    def __init__(self, problem: str, *, retry_after_s: float | None = None, delivered: int = 0) -> None:
+        super().__init__(problem, delivered=delivered)
+        self.retry_after_s = retry_after_s
+        """How long it wants to be left alone; None: it did not say."""
+
+
+class SinkRefused(SinkError):
+    """A destination has refused some messages for good and taken all others of the same write."""
+
+    def __init__(self, problem: str, *, refused: int) -> None:
+        super().__init__(problem)
+        self.refused = refused
 
 
 class PolicyError(HauberkError):

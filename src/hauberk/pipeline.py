@@ -223,6 +223,7 @@ class Pipeline:
         verdict: Verdict | None,
     ) -> Event:
         surroundings = self.surroundings
+        cpu = record.cpu if not record.flags & _ALERT else record.cpu + ALERT_CPUS
         cwd = tty = None
         for kind, _, content in record.items:
             if kind == _CWD:
@@ -250,6 +251,7 @@ class Pipeline:
             -record.result if record.result < 0 else 0,
             (self._cwds.get(cwd) or self._cwd_text(cwd)) if cwd else "/",
             decode_text(tty) if tty else None,
+            cpu << 32 | record.sequence,
             verdict,
         )
 

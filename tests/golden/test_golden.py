@@ -11,18 +11,24 @@ import pytest
 from hauberk.formats import FORMATS
 from hauberk.model.event import Event
 
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "text-colour": ("text", {"colour": True}),
+}
+"""Formats with settings other than their defaults."""
+
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/event.json"))
 
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-@pytest.mark.parametrize("format_name", FORMATS.names())
+@pytest.mark.parametrize("format_name", [*FORMATS.names(), *VARIANTS])
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_golden(case: Path, format_name: str, accept: bool) -> None:
     """The same events give the same bytes in every format."""
     given = msgspec.json.decode((case / "event.json").read_bytes(), type=Event | list[Event])
     events = given if isinstance(given, list) else [given]
-    encode = FORMATS.load(format_name)
+    name, settings = VARIANTS.get(format_name, (format_name, {}))
+    encode = FORMATS.load(name)(**settings).make().encode
     found = b"".join(encode(event) + b"\n" for event in events)
 
     expected = case / f"{format_name}.out"

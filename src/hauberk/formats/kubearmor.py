@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from hauberk.abi import Operation
+from hauberk.formats import Format
 from hauberk.formats.results import PASSED, result_text
 from hauberk.model.event import Event
 from hauberk.model.policy import Verdict
@@ -118,6 +119,13 @@ class _Frame(msgspec.Struct, frozen=True):
     made_of: tuple[object, ...]
     who: bytes
     where: bytes
+
+
+class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of this format."""
+
+    def make(self) -> Format:
+        return Format(encode, "application/x-ndjson")
 
 
 _DEL: Final = 0x7F

@@ -7,7 +7,10 @@ colours or turn its text round is shown as an escape: ``\x1b``, ``\n``, ``\u202e
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import msgspec
+
 from hauberk.abi import Operation
+from hauberk.formats import Format
 from hauberk.formats.results import result_text
 from hauberk.model.event import Event
 from hauberk.model.policy import Action
@@ -26,6 +29,16 @@ _OPERATION_COLOURS: Final = {
     Operation.SYSCALL: "\x1b[33m",
     Operation.CAPABILITIES: "\x1b[36m",
 }
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of this format."""
+
+    colour: bool = False
+    """For a terminal: long values are cut, what matters less is dim, what failed is red."""
+
+    def make(self) -> Format:
+        return Format(encode_colour if self.colour else encode, "text/plain; charset=utf-8")
 
 
 class _Columns(NamedTuple):

@@ -30,6 +30,14 @@ class Folded(msgspec.Struct, frozen=True):
     """Nanoseconds since the Unix epoch, UTC, as all times of events."""
 
 
+class ExecSession(msgspec.Struct, frozen=True):
+    """A command that was executed in a running container from outside, such as by `kubectl exec` (KubeArmor's `ExecEvent`)."""
+
+    id: str
+    command: str
+    """What the kernel calls it: at most 15 bytes, no path."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Something a workload did; without a verdict it is telemetry (a log)."""
 
@@ -71,11 +79,24 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     cwd: str
     tty: str | None
 
+    sequence: int = 0
+    """Where and when in the kernel: the CPU in the upper 32 bits, its sequence number in the lower."""
+
     verdict: Verdict | None = None
     """What was decided; with one, the event is an alert."""
 
+    exec_session: ExecSession | None = None
+    """What the process is below of, if somebody came into the container from outside."""
+
     folded: Folded | None = None
     """Only of an alert that stands for several: the last of them, told again for all."""
+
+    @property
+    def id(self) -> str:
+        """The same wherever and however often this event is told, and no other event's."""
+        node = self.node.node_id or self.node.host
+        folded = f"-{self.folded.count:x}" if self.folded else ""
+        return f"{node}-{self.time_ns:x}-{self.sequence:x}{folded}"
 
     @property
     def is_alert(self) -> bool:

@@ -3,6 +3,16 @@
 import msgspec
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """What keeps a pod alive (KubeArmor's `Owner`)."""
+
+    kind: str
+    """``Deployment``, ``StatefulSet``, ``DaemonSet``, ``Job``, …; KubeArmor's `Ref`."""
+
+    name: str
+    namespace: str
+
+
 class Workload(msgspec.Struct, frozen=True):
     """The host, if there is no container ID.
 
@@ -12,10 +22,15 @@ class Workload(msgspec.Struct, frozen=True):
     container_id: str | None = None
     container_name: str | None = None
     image: str | None = None
+    """With its digest where that is known: ``docker.io/library/vault:1.13.1@sha256:…``."""
+
     namespace: str | None = None
     pod: str | None = None
     labels: dict[str, str] = {}
     """Ordered by key."""
+
+    owner: Owner | None = None
+    pod_uid: str | None = None
 
     @property
     def is_host(self) -> bool:

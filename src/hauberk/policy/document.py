@@ -138,7 +138,7 @@ def _parse(node: yaml.Node, file: str, kind: Kind | None) -> Parsed:
     return Parsed((policy,), tuple(reader.problems))
 
 
-class _Stop(Exception):  # noqa: N818
+class _Stop(Exception):
     """What has been found makes it useless to read on."""
 
 

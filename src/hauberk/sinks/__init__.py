@@ -1,20 +1,55 @@
-"""Sinks: where encoded events go. To add one, add a module and a line here."""
+"""Sinks: where messages go. To add one, add a module and a line here.
 
+What stands on the shelf is a class: its fields are the settings of the sink, its `open` gives the `Sink`.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
+from hauberk.formats import Format
 from hauberk.plugins import Shelf
 
 
-class Sink(Protocol):
-    """A destination for whole lines. It may block; an `Output` calls it from a thread of its own."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """An encoded event on its way."""
 
-    def write(self, lines: list[bytes]) -> None:
-        """Deliver all lines, each without its newline, or raise SinkError."""
+    content: bytes
+    """As the output's format has it, without a newline."""
+
+    is_alert: bool
+    id: str
+    """The event's own, for good: a receiver that gets a message again knows it by this."""
+
+    key: str
+    """Of the workload: messages with the same key stay in their order."""
+
+
+class Sink(Protocol):
+    """A destination. It may block; an `Output` calls it from a thread of its own."""
+
+    def write(self, messages: Sequence[Message]) -> None:
+        """Deliver all of them.
+
+        Raises SinkError, and is given again what was not delivered; or SinkRefused, which counts what is
+        not worth another try.
+        """
 
     def reopen(self) -> None:
-        """Begin anew at the same place, as after a rotation by others."""
+        """Begin anew at the same place, as after a rotation by others or with new certificates."""
 
     def close(self) -> None: ...
+
+
+class SinkSettings(Protocol):
+    """The settings of a sink, a `msgspec.Struct`."""
+
+    def open(self, form: Format, complain: Callable[[str], None]) -> Sink:
+        """Begin. Raises SinkError if that can never work; one that is only not there yet waits for `write`.
+
+        `complain` takes one line for the operator.
+        """
 
 
 SINKS: Final = Shelf(

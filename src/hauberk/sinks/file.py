@@ -6,19 +6,43 @@ opens the file next cuts it off, so that no broken line ever stands between good
 
 import os
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 from hauberk.errors import SinkError
+from hauberk.formats import Format
+from hauberk.sinks import Message
 
 _TAIL_BYTES: Final = 1 << 20
 
 
-class File:
+class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of a file."""
+
+    path: str
+    rotate_bytes: Annotated[int, Meta(ge=0)] = 0
+    """Start a new file when this one has grown to so many bytes; 0 never."""
+
+    rotate_keep: Annotated[int, Meta(ge=1)] = 5
+    """How many old files are kept."""
+
+    def open(self, form: Format, complain: Callable[[str], None]) -> "FileSink":
+        sink = FileSink(Path(self.path), form, rotate_bytes=self.rotate_bytes, keep=self.rotate_keep)
+        if sink.cut_bytes:
+            complain(f"{self.path}: cut off {sink.cut_bytes} bytes of a line that was never finished")
+        return sink
+
+
+class FileSink:
     """Appends to `path`; `cut_bytes` tells what was left of a torn line when it was opened."""
 
-    def __init__(self, path: Path, *, rotate_bytes: int = 0, keep: int = 5) -> None:
+    def __init__(self, path: Path, form: Format, *, rotate_bytes: int = 0, keep: int = 5) -> None:
         self._path = path
+        self._join = form.join
         self._rotate_bytes = rotate_bytes
         self._keep = keep
         self._fd = -1
@@ -51,8 +75,8 @@ class File:
         elif torn == len(tail):  # no line ends in all of the tail: not a file of ours, so leave it be
             os.write(self._fd, b"\n")
 
-    def write(self, lines: list[bytes]) -> None:
-        content = b"\n".join(lines) + b"\n"
+    def write(self, messages: Sequence[Message]) -> None:
+        content = self._join([message.content for message in messages])
         size = self._end() or 0
         if self._rotate_bytes and size and size + len(content) > self._rotate_bytes:
             self._rotate()

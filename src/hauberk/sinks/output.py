@@ -11,7 +11,7 @@ from hauberk.errors import SinkError
 from hauberk.formats import Format
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
-from hauberk.sinks import Sink
+from hauberk.sinks import Message, Sink
 
 _RETRY_S: Final = 1.0
 _WRITE_LINES: Final = 4096
@@ -23,22 +23,22 @@ class Output:
 
     def __init__(
         self,
-        encode: Format,
+        form: Format,
         sink: Sink,
         counts: OutputCounts,
         *,
         queue_events: int,
         complain: Callable[[str], None],
     ) -> None:
-        self._encode = encode
+        self._encode = form.encode
         self._sink = sink
         self._counts = counts
         self._limit = queue_events
         self._complain = complain
-        self._lines: list[bytes] = []
+        self._lines: list[Message] = []
         """What waits."""
 
-        self._writing: list[bytes] = []
+        self._writing: list[Message] = []
         """What the sink has in hand."""
 
         self._changed = threading.Condition()
@@ -50,7 +50,11 @@ class Output:
 
     def put(self, events: Sequence[Event]) -> None:
         """Queue events; those that find the queue full are dropped and counted."""
-        lines = list(map(self._encode, events))
+        encode = self._encode
+        lines = [
+            Message(encode(event), event.verdict is not None, event.id, event.workload.container_id or "host")
+            for event in events
+        ]
         with self._changed:
             self._counts.offered += len(lines)
             room = self._limit - len(self._lines) - len(self._writing)

@@ -1,18 +1,31 @@
 """Standard output."""
 
 import os
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from hauberk.errors import SinkError
+from hauberk.formats import Format
+from hauberk.sinks import Message
 
 
-class Stdout:
+class Stdout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """It has no settings."""
+
+    def open(self, form: Format, complain: Callable[[str], None]) -> "StdoutSink":
+        return StdoutSink(form)
+
+
+class StdoutSink:
     """Writes to a descriptor without a buffer of its own, so that nothing is held back."""
 
-    def __init__(self, fd: int = 1) -> None:
+    def __init__(self, form: Format, fd: int = 1) -> None:
+        self._join = form.join
         self._fd = fd
 
-    def write(self, lines: list[bytes]) -> None:
-        content = memoryview(b"\n".join(lines) + b"\n")
+    def write(self, messages: Sequence[Message]) -> None:
+        content = memoryview(self._join([message.content for message in messages]))
         try:
             while content:
                 content = content[os.write(self._fd, content) :]

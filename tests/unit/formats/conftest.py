@@ -2,13 +2,13 @@
 
 import pytest
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from hauberk.abi import Operation
-from hauberk.model.event import Event, Folded, Node
+from hauberk.model.event import Event, ExecSession, Folded, Node
 from hauberk.model.policy import Verdict
 from hauberk.model.process import Process
-from hauberk.model.workload import HOST, Workload
+from hauberk.model.workload import HOST, Owner, Workload
+from tests.events import ALERT, EVENT
 
 _YEAR_9999_NS = 253_402_300_800 * 10**9
 _OPERATIONS = [operation for operation in Operation if operation is not Operation.COUNT]
@@ -46,6 +46,8 @@ st.register_type_strategy(
             namespace=_some_text,
             pod=_some_text,
             labels=_mappings,
+            owner=st.none() | st.builds(Owner, kind=_texts, name=_texts, namespace=_texts),
+            pod_uid=_some_text,
         ),
         process=st.builds(
             Process, host_pid=_few_pids, start_ns=_ids, exec_id=_ids, executable=_texts, command_line=_texts
@@ -64,7 +66,9 @@ st.register_type_strategy(
         error=st.integers(0, 4095),
         cwd=_texts,
         tty=_some_text,
+        sequence=st.integers(0, 2**48 - 1),
         verdict=st.none() | _verdicts,
+        exec_session=st.none() | st.builds(ExecSession, id=_texts, command=_texts),
         folded=st.none() | st.builds(Folded, count=st.integers(1), first_ns=_times_ns, last_ns=_times_ns),
     ),
 )
@@ -72,40 +76,9 @@ st.register_type_strategy(
 
 @pytest.fixture
 def event() -> Event:
-    """A shell of the host reads a file."""
-    return Event(
-        time_ns=1_687_868_507_932_526_417,
-        operation=Operation.FILE,
-        node=Node("node-1"),
-        workload=HOST,
-        process=Process(42, 8_410_000_000, 2, "/usr/bin/bash", "/bin/bash"),
-        parent_executable="/usr/sbin/sshd",
-        host_pid=42,
-        host_ppid=7,
-        pid=42,
-        ppid=7,
-        uid=1000,
-        user="ada",
-        source="/bin/bash",
-        resource="/etc/passwd",
-        data="syscall=SYS_OPENAT fd=-100 flags=O_RDONLY",
-        details={"syscall": "openat", "fd": "-100", "flags": "O_RDONLY"},
-        error=0,
-        cwd="/home/ada",
-        tty="pts0",
-    )
+    return EVENT
 
 
 @pytest.fixture
-def alert(event: Event) -> Event:
-    """A rule does not let the shell."""
-    verdict = Verdict(
-        policy="no-passwd",
-        action="Block",
-        enforcer="BPFLSM",
-        severity=5,
-        tags=("MITRE", "T1003"),
-        message="Hands off!",
-        rule_id=7,
-    )
-    return replace(event, error=13, verdict=verdict)
+def alert() -> Event:
+    return ALERT

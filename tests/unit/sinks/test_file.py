@@ -5,15 +5,23 @@ from pathlib import Path
 import pytest
 
 from hauberk.errors import SinkError
-from hauberk.sinks.file import File
+from hauberk.formats import Format
+from hauberk.sinks import Message
+from hauberk.sinks.file import FileSink
+
+LINES = Format(lambda event: str(event).encode(), "text/plain")
+
+
+def messages(*lines: bytes) -> list[Message]:
+    return [Message(line, False, "", "") for line in lines]
 
 
 def test_lines_are_appended(tmp_path: Path) -> None:
     """What was there stays, and each line ends in a newline."""
     path = tmp_path / "events"
     path.write_bytes(b"old\n")
-    sink = File(path)
-    sink.write([b"one", b"two"])
+    sink = FileSink(path, LINES)
+    sink.write(messages(b"one", b"two"))
     sink.close()
 
     assert path.read_bytes() == b"old\none\ntwo\n"
@@ -22,7 +30,7 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 def test_only_the_owner_can_read(tmp_path: Path) -> None:
     """Command lines of all processes are not for everybody."""
     path = tmp_path / "events"
-    File(path).close()
+    FileSink(path, LINES).close()
 
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -31,8 +39,8 @@ def test_torn_line_is_cut_off(tmp_path: Path) -> None:
     """A death in the middle of a line leaves whole lines only, and is told."""
     path = tmp_path / "events"
     path.write_bytes(b'{"a":1}\n{"b":')
-    sink = File(path)
-    sink.write([b'{"c":3}'])
+    sink = FileSink(path, LINES)
+    sink.write(messages(b'{"c":3}'))
     sink.close()
 
     assert path.read_bytes() == b'{"a":1}\n{"c":3}\n'
@@ -43,8 +51,8 @@ def test_foreign_file_is_left_whole(tmp_path: Path) -> None:
     """A file without any newline is not cut to nothing."""
     path = tmp_path / "events"
     path.write_bytes(b"precious")
-    sink = File(path)
-    sink.write([b"one"])
+    sink = FileSink(path, LINES)
+    sink.write(messages(b"one"))
     sink.close()
 
     assert path.read_bytes() == b"precious\none\n"
@@ -53,9 +61,9 @@ def test_foreign_file_is_left_whole(tmp_path: Path) -> None:
 def test_rotation_keeps_so_many(tmp_path: Path) -> None:
     """FILE.1 is the newest of the old ones, and the oldest goes."""
     path = tmp_path / "events"
-    sink = File(path, rotate_bytes=4, keep=2)
+    sink = FileSink(path, LINES, rotate_bytes=4, keep=2)
     for line in (b"111", b"222", b"333", b"444"):
-        sink.write([line])
+        sink.write(messages(line))
     sink.close()
 
     contents = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
@@ -65,11 +73,11 @@ def test_rotation_keeps_so_many(tmp_path: Path) -> None:
 def test_reopen_follows_a_rename(tmp_path: Path) -> None:
     """After a rotation by others, reopening starts a new file of the old name."""
     path = tmp_path / "events"
-    sink = File(path)
-    sink.write([b"one"])
+    sink = FileSink(path, LINES)
+    sink.write(messages(b"one"))
     path.rename(tmp_path / "moved")
     sink.reopen()
-    sink.write([b"two"])
+    sink.write(messages(b"two"))
     sink.close()
 
     assert path.read_bytes() == b"two\n"
@@ -79,12 +87,12 @@ def test_reopen_follows_a_rename(tmp_path: Path) -> None:
 def test_unwritable_output_is_an_error(tmp_path: Path) -> None:
     """The error names the file and the reason."""
     with pytest.raises(SinkError, match=r"cannot open the output .*missing/events: No such file"):
-        File(tmp_path / "missing" / "events")
+        FileSink(tmp_path / "missing" / "events", LINES)
 
 
 def test_full_disk_is_an_error() -> None:
     """A disk without room is told as such."""
-    sink = File(Path("/dev/full"))
+    sink = FileSink(Path("/dev/full"), LINES)
     with pytest.raises(SinkError, match="No space left on device"):
-        sink.write([b"one"])
+        sink.write(messages(b"one"))
     sink.close()

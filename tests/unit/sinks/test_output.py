@@ -1,23 +1,25 @@
 """Outputs: the queue between a format and a sink."""
 
 import threading
-from typing import cast
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from hauberk.errors import SinkError
+from hauberk.formats import Format
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
+from hauberk.sinks import Message
 from hauberk.sinks.output import Output
+from tests.events import EVENT
 
 SOON_S = 60.0
-
-
-def encode(event: Event) -> bytes:
-    """Events are mere numbers here."""
-    return str(event).encode()
+PIDS = Format(lambda event: str(event.host_pid).encode(), "text/plain")
 
 
 def events(*numbers: int) -> list[Event]:
-    return cast(list[Event], list(numbers))
+    """Of which nothing but their PID is looked at here."""
+    return [replace(EVENT, host_pid=number) for number in numbers]
 
 
 class Memory:
@@ -30,13 +32,13 @@ class Memory:
         self.failures = failures
         self.reopened = 0
 
-    def write(self, lines: list[bytes]) -> None:
+    def write(self, messages: Sequence[Message]) -> None:
         self.entered.set()
         assert self.gate.wait(SOON_S)
         if self.failures:
             self.failures -= 1
             raise SinkError("no")
-        self.lines += lines
+        self.lines += [message.content for message in messages]
 
     def reopen(self) -> None:
         self.reopened += 1
@@ -47,7 +49,7 @@ class Memory:
 
 def make(sink: Memory, queue_events: int, said: list[str]) -> tuple[Output, OutputCounts]:
     counts = OutputCounts()
-    return Output(encode, sink, counts, queue_events=queue_events, complain=said.append), counts
+    return Output(PIDS, sink, counts, queue_events=queue_events, complain=said.append), counts
 
 
 def test_order_is_kept() -> None:
