@@ -15,14 +15,13 @@ from typing import Final
 
 import msgspec
 
-from hauberk.abi import Operation
 from hauberk.formats import Format
+from hauberk.formats.names import OPERATIONS, type_name
 from hauberk.formats.results import PASSED, result_text
 from hauberk.model.event import Event
 from hauberk.model.policy import Verdict
 
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
-_OPERATIONS: Final = tuple(operation.name.capitalize() for operation in Operation)
 
 
 def _wire_name(field: str) -> str:
@@ -144,7 +143,7 @@ def encode(event: Event) -> bytes:
     frame = _frame(event)
     what = _encode(
         What(  # by position: by keyword it takes twice as long
-            _OPERATIONS[event.operation],
+            OPERATIONS[event.operation],
             event.resource or "",
             event.data,
             event.details,
@@ -170,11 +169,8 @@ def _encode_alert(event: Event, verdict: Verdict) -> bytes:
             a_tags=verdict.tags,
             message=verdict.message,
         ),
-        Origin(
-            type="MatchedHostPolicy" if event.workload.is_host else "MatchedPolicy",
-            source=event.source,
-        ),
-        What(_OPERATIONS[event.operation], event.resource or "", event.data, _alert_data(event)),
+        Origin(type=type_name(event), source=event.source),
+        What(OPERATIONS[event.operation], event.resource or "", event.data, _alert_data(event)),
         Decision(verdict.enforcer, verdict.action, result_text(event.error)),
         _where(event),
     )
@@ -232,7 +228,7 @@ def _frame(event: Event) -> _Frame:
 
 
 def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
-    origin = Origin(type="HostLog" if event.workload.is_host else "ContainerLog", source=event.source)
+    origin = Origin(type=type_name(event), source=event.source)
     where = _inside(_where(event))
     return _Frame(
         made_of,
