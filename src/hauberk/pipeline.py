@@ -96,7 +96,7 @@ class Pipeline:
         self.ledger = ledger
         self._selection = selection
         self._processes = Processes()
-        self._workloads = Workloads(surroundings.host_pid_ns, surroundings.on_workload)
+        self.workloads = Workloads(surroundings.host_pid_ns, surroundings.on_workload)
         self._next_sequence: dict[int, int] = {}
         self._cwds: dict[bytes, str] = {}
         """Working directories as text: few, and on every record."""
@@ -156,16 +156,16 @@ class Pipeline:
                 self._next_sequence[cpu] = wanted
 
     def _apply_workload(self, record: Record) -> None:
-        self._workloads.apply(record)
+        self.workloads.apply(record)
         if record.hook == _CGROUP and record.flags & _DELETED:
             if self.surroundings.on_removed:
                 self.surroundings.on_removed(record.cgroup_id)
         elif record.hook in _TELL_OF_WORKLOADS:
-            self._workloads.find(record)
+            self.workloads.find(record)
 
     def _event(self, record: Record) -> Event | None:
         surroundings = self.surroundings
-        workload = self._workloads.find(record)
+        workload = self.workloads.find(record)
         if self._selects_workloads and not self._selection.wants_workload(
             workload.container_id, workload.container_name
         ):
@@ -212,7 +212,7 @@ class Pipeline:
         if told.rule and rule is None:
             verdict = msgspec.structs.replace(verdict, policy=f"rule {told.rule} of set {told.set}")
         described = describe(record, process, self._processes.executable_of)
-        return self._make_event(record, self._workloads.find(record), process, described, verdict)
+        return self._make_event(record, self.workloads.find(record), process, described, verdict)
 
     def _make_event(
         self,

@@ -8,7 +8,7 @@ from typing import Final
 from hauberk.abi import Hook, ItemKind, RecordFlag
 from hauberk.decode.text import decode_text
 from hauberk.model.record import Record
-from hauberk.model.workload import HOST, Workload
+from hauberk.model.workload import HOST, Workload, merge
 
 REMOVED_KEPT: Final = 1024
 """How many removed cgroups stay known: events of their last processes may still come."""
@@ -65,7 +65,13 @@ class Workloads:
         self._on_found = on_found
         self._paths: dict[int, str] = {}
         self._found: dict[tuple[int, bool], Workload] = {}
-        self._containers: dict[str, Workload] = {}
+        self._by_runtime: dict[str, Workload] = {}
+        self._by_pod: dict[str, Workload] = {}
+        """By container ID: what runtimes and Kubernetes told, perhaps before there was a cgroup."""
+
+        self._containers: dict[str, tuple[Workload, set[tuple[int, bool]]]] = {}
+        """By container ID: what is known of it, and which of `_found` are its."""
+
         self._removed: deque[int] = deque()
 
     def apply(self, record: Record) -> None:
@@ -80,12 +86,47 @@ class Workloads:
             self._forget(record.cgroup_id)
             self._paths[record.cgroup_id] = decode_text(record.find(ItemKind.CGROUP) or b"")
 
+    def tell_of_runtime(self, container_id: str, told: Workload | None) -> None:
+        """What its runtime says of a container, from now on; None: it knows it no more."""
+        self._tell(self._by_runtime, container_id, told)
+
+    def tell_of_pod(self, container_id: str, told: Workload | None) -> None:
+        """The same, as Kubernetes has it."""
+        self._tell(self._by_pod, container_id, told)
+
+    def _tell(self, by: dict[str, Workload], container_id: str, told: Workload | None) -> None:
+        if told is None:
+            if container_id not in self._containers:  # else: until its last cgroup goes
+                by.pop(container_id, None)
+            return
+        by[container_id] = told
+        if container_id not in self._containers:
+            return
+        before, keys = self._containers[container_id]
+        workload = self._merge(container_id)
+        if workload == before:
+            return
+        self._containers[container_id] = workload, keys
+        for key in keys:
+            self._found[key] = workload
+            if self._on_found:
+                self._on_found(key[0], workload)
+
+    def _merge(self, container_id: str) -> Workload:
+        nothing = Workload(container_id=container_id)
+        return merge(self._by_runtime.get(container_id, nothing), self._by_pod.get(container_id, nothing))
+
     def _forget(self, cgroup_id: int) -> None:
         self._paths.pop(cgroup_id, None)
-        for inside in (True, False):
-            workload = self._found.pop((cgroup_id, inside), None)
-            if workload and workload.container_id:
-                self._containers.pop(workload.container_id, None)
+        for key in ((cgroup_id, True), (cgroup_id, False)):
+            workload = self._found.pop(key, None)
+            if workload and workload.container_id in self._containers:
+                _, keys = self._containers[workload.container_id]
+                keys.discard(key)
+                if not keys:
+                    del self._containers[workload.container_id]
+                    self._by_runtime.pop(workload.container_id, None)
+                    self._by_pod.pop(workload.container_id, None)
 
     def knows(self, cgroup_id: int) -> bool:
         return cgroup_id in self._paths
@@ -99,6 +140,8 @@ class Workloads:
             workload = self._resolve(record.cgroup_id, inside)
             if record.cgroup_id in self._paths:
                 self._found[key] = workload
+                if workload.container_id:
+                    self._containers.setdefault(workload.container_id, (workload, set()))[1].add(key)
                 if self._on_found:
                     self._on_found(record.cgroup_id, workload)
         return workload
@@ -110,4 +153,5 @@ class Workloads:
             container_id = plain_container_id_of(path)
         if container_id is None:
             return HOST
-        return self._containers.setdefault(container_id, Workload(container_id=container_id))
+        known = self._containers.get(container_id)
+        return known[0] if known else self._merge(container_id)

@@ -38,3 +38,20 @@ class Workload(msgspec.Struct, frozen=True):
 
 
 HOST = Workload()
+
+
+def merge(runtime: Workload, pod: Workload) -> Workload:
+    """What is known of a container from its runtime and from Kubernetes.
+
+    The runtime has the image that really runs; Kubernetes has the labels as they are now, and the owner.
+    """
+    return Workload(
+        container_id=runtime.container_id or pod.container_id,
+        container_name=pod.container_name or runtime.container_name,
+        image=runtime.image or pod.image,
+        namespace=pod.namespace or runtime.namespace,
+        pod=pod.pod or runtime.pod,
+        labels=pod.labels if pod.pod else runtime.labels,
+        owner=pod.owner or runtime.owner,
+        pod_uid=pod.pod_uid or runtime.pod_uid,
+    )

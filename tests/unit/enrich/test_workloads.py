@@ -1,8 +1,12 @@
 """Where events belong."""
 
 import pytest
+from msgspec.structs import replace
 
-from hauberk.enrich.workloads import container_id_of, plain_container_id_of
+from hauberk.abi import Hook, ItemKind, RecordFlag
+from hauberk.enrich.workloads import REMOVED_KEPT, Workloads, container_id_of, plain_container_id_of
+from hauberk.model.record import Record
+from hauberk.model.workload import Owner, Workload
 
 ID = "72de193fc8d849cd052affae5a53a27111bcefb75385635dcb374acdf31a5548"
 OTHER = "e10d5edb62ac2daa4eb9a2146e2f2cfa87b6a5f30bd3a0123456789abcdef012"
@@ -56,3 +60,98 @@ def test_container_id_of(path: str, expected: str | None) -> None:
 def test_plain_container_id_of(path: str, expected: str | None) -> None:
     """What runc alone calls a container is the name of its cgroup, unless systemd gave it."""
     assert plain_container_id_of(path) == expected
+
+
+HOST_PID_NS = 1
+POD = Workload(
+    ID,
+    container_name="web",
+    image="nginx:1",
+    namespace="shop",
+    pod="web-1",
+    labels={"app": "web"},
+    owner=Owner("Deployment", "web", "shop"),
+    pod_uid="u1",
+)
+RUNTIME = Workload(
+    ID, container_name="k8s_web", image="docker.io/library/nginx:1@sha256:ab", namespace="shop"
+)
+
+
+def born(cgroup_id: int, path: str) -> Record:
+    return _record(cgroup_id, Hook.CGROUP, ((int(ItemKind.CGROUP), 0, path.encode()),))
+
+
+def gone(cgroup_id: int) -> Record:
+    return replace(_record(cgroup_id, Hook.CGROUP), flags=int(RecordFlag.DELETED))
+
+
+def acting(cgroup_id: int) -> Record:
+    return _record(cgroup_id, Hook.EXEC)
+
+
+def _record(cgroup_id: int, hook: Hook, items: tuple[tuple[int, int, bytes], ...] = ()) -> Record:
+    fields: dict[str, object] = dict.fromkeys(Record.__struct_fields__, 0)
+    return Record(**fields | {"cgroup_id": cgroup_id, "hook": int(hook), "items": items, "pid_ns": 2})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def found() -> list[tuple[int, Workload]]:
+    return []
+
+
+@pytest.fixture
+def workloads(found: list[tuple[int, Workload]]) -> Workloads:
+    return Workloads(HOST_PID_NS, lambda cgroup_id, workload: found.append((cgroup_id, workload)))
+
+
+def test_what_was_told_before_is_there_from_the_first_record(workloads: Workloads) -> None:
+    workloads.tell_of_pod(ID, POD)
+    workloads.apply(born(7, f"/docker/{ID}"))
+
+    assert workloads.find(acting(7)) == POD
+
+
+def test_what_is_told_later_reaches_every_cgroup_of_the_container(
+    workloads: Workloads, found: list[tuple[int, Workload]]
+) -> None:
+    for cgroup_id, path in ((7, f"/docker/{ID}"), (8, f"/docker/{ID}/inner"), (9, f"/docker/{OTHER}")):
+        workloads.apply(born(cgroup_id, path))
+        workloads.find(acting(cgroup_id))
+    found.clear()
+
+    workloads.tell_of_pod(ID, POD)
+
+    assert sorted(cgroup_id for cgroup_id, _ in found) == [7, 8]
+    assert workloads.find(acting(8)) == POD
+    assert workloads.find(acting(9)) == Workload(OTHER)
+    found.clear()
+    workloads.tell_of_pod(ID, POD)
+    assert found == [], "it is no news a second time"
+
+
+@pytest.mark.parametrize("runtime_first", [True, False])
+def test_runtime_and_kubernetes_tell_of_one_container(workloads: Workloads, runtime_first: bool) -> None:
+    """In whichever order: the image of the runtime, which has its digest; all else as Kubernetes has it."""
+    workloads.apply(born(7, f"/docker/{ID}"))
+    workloads.find(acting(7))
+    if runtime_first:
+        workloads.tell_of_runtime(ID, RUNTIME)
+    workloads.tell_of_pod(ID, POD)
+    if not runtime_first:
+        workloads.tell_of_runtime(ID, RUNTIME)
+
+    assert workloads.find(acting(7)) == replace(POD, image=RUNTIME.image)
+
+
+def test_who_is_told_to_be_gone_keeps_its_name_while_it_has_a_cgroup(workloads: Workloads) -> None:
+    workloads.tell_of_pod(ID, POD)
+    workloads.apply(born(7, f"/docker/{ID}"))
+    workloads.find(acting(7))
+    workloads.tell_of_pod(ID, None)
+
+    assert workloads.find(acting(7)) == POD
+    for cgroup_id in (7, *range(100, 100 + REMOVED_KEPT)):
+        workloads.apply(gone(cgroup_id))
+    workloads.apply(born(7, f"/docker/{ID}"))
+    assert workloads.find(acting(7)) == Workload(ID)
