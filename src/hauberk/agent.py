@@ -42,7 +42,7 @@ from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.tables import TRACED, TRACED_ALL
-from hauberk.sinks import SINKS, SinkSettings
+from hauberk.sinks import SINKS, SinkSettings, dressed
 from hauberk.sinks.output import Output
 
 _POLL_S: Final = 0.002
@@ -299,6 +299,7 @@ def open_output(config: Config, ledger: Ledger) -> Output:
             path=config.output, rotate_bytes=config.rotate_bytes, rotate_keep=config.rotate_keep
         )
     )
+    form = dressed(settings, form)
     sink = settings.open(form, complain)
     counts = ledger.outputs.setdefault(config.output, OutputCounts())
     return Output(form, sink, counts, queue_events=config.queue_events, complain=complain)

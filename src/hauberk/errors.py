@@ -42,17 +42,22 @@ class SinkError(HauberkError):
 
     exit_code = 6
 
-    def __init__(self, problem: str, *, delivered: int = 0) -> None:
+    def __init__(self, problem: str, *, delivered: int = 0, refused: int = 0) -> None:
         super().__init__(problem)
         self.delivered = delivered
-        """How many of the messages got there before, counted from the first: those are not sent again."""
+        """How many of the messages got there before."""
+
+        self.refused = refused
+        """How many were refused for good before. The first `delivered + refused` are not sent again."""
 
 
 class SinkBusy(SinkError):
     """A destination asks for patience."""
 
-    def __init__(self, problem: str, *, retry_after_s: float | None = None, delivered: int = 0) -> None:
-        super().__init__(problem, delivered=delivered)
+    def __init__(
+        self, problem: str, *, retry_after_s: float | None = None, delivered: int = 0, refused: int = 0
+    ) -> None:
+        super().__init__(problem, delivered=delivered, refused=refused)
         self.retry_after_s = retry_after_s
         """How long it wants to be left alone; None: it did not say."""
 
@@ -61,8 +66,7 @@ class SinkRefused(SinkError):
     """A destination has refused some messages for good and taken all others of the same write."""
 
     def __init__(self, problem: str, *, refused: int) -> None:
-        super().__init__(problem)
-        self.refused = refused
+        super().__init__(problem, refused=refused)
 
 
 class PolicyError(HauberkError):

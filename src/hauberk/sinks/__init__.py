@@ -43,13 +43,19 @@ class Sink(Protocol):
 
 
 class SinkSettings(Protocol):
-    """The settings of a sink, a `msgspec.Struct`."""
+    """The settings of a sink, a `msgspec.Struct`. Those that want messages in a dress of theirs have `dress` too."""
 
     def open(self, form: Format, complain: Callable[[str], None]) -> Sink:
         """Begin. Raises SinkError if that can never work; one that is only not there yet waits for `write`.
 
         `complain` takes one line for the operator.
         """
+
+
+def dressed(settings: SinkSettings, form: Format) -> Format:
+    """The format as this sink wants its messages, such as behind a header of syslog. Raises ConfigError."""
+    dress: Callable[[Format], Format] | None = getattr(settings, "dress", None)
+    return dress(form) if dress else form
 
 
 SINKS: Final = Shelf(
