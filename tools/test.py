@@ -9,8 +9,11 @@ HAUBERK_REQUIRE names the tiers (kernel, guest) that must run: one that cannot i
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv/bin"
@@ -30,6 +33,40 @@ def step(name: str, *command: str) -> bool:
     return code == 0
 
 
+def guests() -> list[bool]:
+    """The tests of the kernel in all virtual machines at once: each keeps one core busy."""
+    guest = (str(BIN / "python"), "tools/guest.py")
+    if not step("guests", *guest, "prepare"):
+        return [False]
+    with ExitStack() as stack:
+        runs = []
+        for kernel in KERNELS:
+            output = stack.enter_context(tempfile.TemporaryFile())
+            command = (*guest, "test", kernel)
+            runs.append((kernel, output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)))
+        passed = []
+        for kernel, output, running in runs:
+            print(f"\n== guest {kernel}", flush=True)
+            passed.append(not _follow(running, output))
+            print(f"== guest {kernel}: {'passed' if passed[-1] else 'FAILED'}", flush=True)
+    return passed
+
+
+def _follow(running: subprocess.Popen[bytes], output: IO[bytes]) -> int:
+    """Show what a program prints to a file until it ends; its exit code."""
+    read = 0
+    while True:
+        code = running.poll()
+        printed = os.pread(output.fileno(), 1 << 20, read)
+        read += len(printed)
+        sys.stdout.buffer.write(printed)
+        sys.stdout.flush()
+        if code is not None and not printed:
+            return code
+        if not printed:
+            time.sleep(0.2)
+
+
 def pytest(*arguments: str) -> tuple[str, ...]:
     return (str(BIN / "python"), "-m", "pytest", "-q", *arguments)
 
@@ -43,10 +80,7 @@ def main() -> int:
         step("rooms", str(BIN / "lint-imports"), "--no-cache"),
     ]
     if os.geteuid() == 0:
-        passed += [
-            step(f"guest {kernel}", str(BIN / "python"), "tools/guest.py", "test", kernel)
-            for kernel in KERNELS
-        ]
+        passed += guests()
     elif "guest" in REQUIRED:
         print("the guest tier needs root")
         passed.append(False)
