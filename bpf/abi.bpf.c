@@ -13,6 +13,7 @@ enum item_kind abi_item_kind;
 enum argument_kind abi_argument_kind;
 enum object_kind abi_object_kind;
 enum filter abi_filter;
+enum unwanted abi_unwanted;
 struct item abi_item;
 struct record abi_record;
 struct syscall abi_syscall;

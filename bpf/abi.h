@@ -191,7 +191,13 @@ enum filter {
 	FILTER_PATH = 3,
 	FILTER_RESULT = 4,
 	FILTER_ALERT = 5, /* told, but as an alert */
-	FILTER_COUNT = 6,
+	FILTER_VISIBILITY = 6,
+	FILTER_COUNT = 7,
+};
+
+/* What unwanted_groups says of a cgroup: a bit for each enum operation that is not visible, and one for all. */
+enum unwanted {
+	UNWANTED_WHOLLY = 1 << 16, /* the operator has not selected it */
 };
 
 /* The ledger's kernel side: one per CPU and operation. */
@@ -204,7 +210,7 @@ struct counters {
 	__u64 filtered[FILTER_COUNT];
 };
 
-_Static_assert(sizeof(struct counters) == 88, "counters is ABI");
+_Static_assert(sizeof(struct counters) == 96, "counters is ABI");
 
 /*
  * Rules. A workload's rules are one table, a hash from `struct table_key` to

@@ -21,6 +21,8 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_UDP 17
+#define EPERM 1 /* include/uapi/asm-generic/errno-base.h */
+#define EACCES 13
 #define TS_COMPAT 0x0002	      /* arch/x86/include/asm/thread_info.h */
 #define X32_SYSCALL_BIT 0x40000000    /* arch/x86/include/uapi/asm/unistd.h */
 #define PF_KTHREAD 0x00200000	      /* include/linux/sched.h */

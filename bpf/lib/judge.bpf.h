@@ -13,7 +13,6 @@
 #include "lib/verdict.bpf.h"
 
 #define EAGAIN 11
-#define EACCES 13
 
 /* How much is told. */
 enum telling {

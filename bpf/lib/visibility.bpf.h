@@ -27,14 +27,15 @@ struct {
 } ledger SEC(".maps");
 
 /*
- * cgroup id -> 1 if its events are to be left out. Filled by the agent, which
- * alone knows what a cgroup is; until then it leaves the events out itself.
+ * cgroup id -> which of its events are to be left out: bits of enum operation,
+ * or UNWANTED_WHOLLY. Filled by the agent, which alone knows what a cgroup is;
+ * until then it leaves the events out itself.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u64);
-	__type(value, __u8);
+	__type(value, __u32);
 } unwanted_groups SEC(".maps");
 
 /* the same for one image of one process */
@@ -69,6 +70,12 @@ static __always_inline bool result_wanted(const struct selection *selection, __s
 	return selection->errnos[error];
 }
 
+/* Somebody who was not let become another user: told however little is visible. */
+static __always_inline bool is_refused_call(__u32 operation, __s64 result)
+{
+	return operation == OPERATION_SYSCALL && (result == -EPERM || result == -EACCES);
+}
+
 /* The reason to leave out an event of @task, or -1. The path is not known yet. */
 static __always_inline int filter_of(const struct selection *selection, __u32 operation,
 				     struct task_struct *task, __s64 result, __u64 cgroup_id)
@@ -77,8 +84,14 @@ static __always_inline int filter_of(const struct selection *selection, __u32 op
 		return FILTER_OPERATION;
 	if (!result_wanted(selection, result))
 		return FILTER_RESULT;
-	if (selection->by_group && bpf_map_lookup_elem(&unwanted_groups, &cgroup_id))
-		return FILTER_WORKLOAD;
+	if (selection->by_group) {
+		__u32 *unwanted = bpf_map_lookup_elem(&unwanted_groups, &cgroup_id);
+
+		if (unwanted && *unwanted & UNWANTED_WHOLLY)
+			return FILTER_WORKLOAD;
+		if (unwanted && *unwanted >> operation & 1 && !is_refused_call(operation, result))
+			return FILTER_VISIBILITY;
+	}
 	if (selection->by_image) {
 		struct image image = {
 			.start_ns = task->group_leader->start_boottime,

@@ -108,7 +108,12 @@ class Filter(IntEnum):
     PATH = 3
     RESULT = 4
     ALERT = 5
-    COUNT = 6
+    VISIBILITY = 6
+    COUNT = 7
+
+
+class Unwanted(IntEnum):
+    WHOLLY = 65536
 
 
 class ItemFields(NamedTuple):
@@ -174,9 +179,10 @@ class CountersFields(NamedTuple):
     filtered3: int
     filtered4: int
     filtered5: int
+    filtered6: int
 
 
-COUNTERS: Final = Struct("<QQQQQ6Q")
+COUNTERS: Final = Struct("<QQQQQ7Q")
 
 
 class SelectionFields(NamedTuple):

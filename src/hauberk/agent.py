@@ -26,6 +26,7 @@ from hauberk.config import Config
 from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
 from hauberk.enrich.throttle import Throttle
+from hauberk.enrich.visibility import hidden_operations
 from hauberk.errors import KernelError, PolicyError
 from hauberk.formats import FORMATS, Format
 from hauberk.metrics import Ledger, OutputCounts
@@ -94,6 +95,10 @@ class Agent:
             raise KernelError(f"this host cannot run the agent. {needed}. `hauberk probe` tells more")
         self._config = config
         self._selection = config.selection()
+        self._hidden = (
+            hidden_operations(config.visibility),
+            hidden_operations(config.host_visibility),
+        )
         self._ledger = ledger
         self._kernel = Kernel(report.cgroups, config.ring_bytes)
         self._procfs = Procfs(Path(report.cgroups.mount))
@@ -107,6 +112,8 @@ class Agent:
             look_up_process=self._look_up_process,
             leave_out_group=self._kernel.leave_out_group,
             leave_out_image=self._kernel.leave_out_image,
+            hidden_of=self._hidden_of,
+            hide=self._kernel.hide,
             find_rule=self._find_rule,
             on_workload=self._learn_workload,
             on_removed=self._forget_workload,
@@ -126,8 +133,13 @@ class Agent:
     def _find_rule(self, number: int, rule: int) -> Numbered | None:
         return self._installed.find_rule(number, rule) if self._installed else None
 
+    def _hidden_of(self, workload: Workload) -> int:
+        """The operations that are not visible, a bit for each."""
+        return self._hidden[workload.is_host]
+
     def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
         self._workloads[cgroup_id] = workload
+        self._kernel.hide(cgroup_id, self._hidden_of(workload))
         if self._installed:
             try:
                 self._installed.learn(cgroup_id, workload)

@@ -24,6 +24,7 @@ _WILDCARDS: Final = "*?["
 _MEBIBYTE: Final = 1 << 20
 
 OperationName = Literal["process", "file", "network", "syscall"]
+VisibilityName = Literal["process", "file", "network", "capabilities", "none"]
 PostureName = Literal["audit", "block"]
 Result = Annotated[str, Meta(description="passed, failed, or the name of an error such as EACCES")]
 
@@ -128,6 +129,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     paths: tuple[str, ...] = ()
     results: tuple[Result, ...] = ()
     lifecycle: bool = False
+
+    visibility: tuple[VisibilityName, ...] = ("process", "file", "network", "capabilities")
+    """Of containers: which operations are told. Alerts come whatever is visible."""
+
+    host_visibility: tuple[VisibilityName, ...] = ("process", "file", "network", "capabilities")
+    """The same for the host's own processes."""
 
     output: str = "-"
     """A file to append to, or - for standard output."""

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import msgspec
 
-from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, VerdictFields
+from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, Operation, RecordFlag, VerdictFields
 from hauberk.config import Selection
 from hauberk.decode.hooks import Description, describe, executed, rule_class_of
 from hauberk.decode.records import decode_batch
@@ -75,6 +75,12 @@ class Surroundings(msgspec.Struct, kw_only=True):
     leave_out_group: Callable[[int], None] | None = None
     """Told of a cgroup whose events are not wanted, so that the kernel can leave them out."""
 
+    hidden_of: Callable[[Workload], int] | None = None
+    """The operations of a workload that are not visible, a bit for each; None: all are."""
+
+    hide: Callable[[int, int], None] | None = None
+    """Told of a cgroup and its operations that are not visible, so that the kernel can leave them out."""
+
     leave_out_image: Callable[[Record], None] | None = None
     """The same for an image of a process."""
 
@@ -104,6 +110,9 @@ class Pipeline:
         self._selects_workloads = selection.selects_workloads
         self._selects_processes = bool(selection.processes)
         self._selects_paths = bool(selection.paths)
+        self._hidden: dict[tuple[int, bool], int] = {}
+        """By cgroup, and whether the host's: the operations that are not visible."""
+
         self._nameless: set[int] = set()
         """Parents that were looked up in vain; they are not asked for again."""
 
@@ -155,9 +164,30 @@ class Pipeline:
                 gaps[cpu] = gaps.get(cpu, 0) + missing
                 self._next_sequence[cpu] = wanted
 
+    def review_visibility(self) -> None:
+        """Ask anew what is visible of whom."""
+        self._hidden.clear()
+
+    def _is_hidden(self, operation: Operation, cgroup_id: int, workload: Workload) -> bool:
+        around = self.surroundings
+        if around.hidden_of is None:
+            return False
+        key = cgroup_id, workload.is_host
+        hidden = self._hidden.get(key)
+        if hidden is None:
+            hidden = self._hidden[key] = around.hidden_of(workload)
+        if not hidden >> operation & 1:
+            return False
+        # a runtime's own process may be in the cgroup of a container for a moment: it does not speak for it
+        if around.hide and not (workload.is_host and self.workloads.is_containers(cgroup_id)):
+            around.hide(cgroup_id, hidden)
+        return True
+
     def _apply_workload(self, record: Record) -> None:
         self.workloads.apply(record)
         if record.hook == _CGROUP and record.flags & _DELETED:
+            for is_host in (True, False):
+                self._hidden.pop((record.cgroup_id, is_host), None)
             if self.surroundings.on_removed:
                 self.surroundings.on_removed(record.cgroup_id)
         elif record.hook in _TELL_OF_WORKLOADS:
@@ -190,6 +220,9 @@ class Pipeline:
             self.ledger.filter("path")
             return None
         verdict = REFUSED_IDENTITY if record.result in _REFUSALS and _changes_identity(record) else None
+        if verdict is None and self._is_hidden(described.operation, record.cgroup_id, workload):
+            self.ledger.filter("visibility")
+            return None
         return self._make_event(record, workload, process, described, verdict)
 
     def _alert(self, record: Record) -> Event | None:

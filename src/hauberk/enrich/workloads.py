@@ -131,6 +131,12 @@ class Workloads:
     def knows(self, cgroup_id: int) -> bool:
         return cgroup_id in self._paths
 
+    def is_containers(self, cgroup_id: int) -> bool:
+        """Whether a container is known to be in this cgroup."""
+        return any(
+            (found := self._found.get((cgroup_id, inside))) and not found.is_host for inside in (True, False)
+        )
+
     def find(self, record: Record) -> Workload:
         """The workload of the process that acted; a cgroup that nobody told of counts as the host's."""
         inside = record.pid_ns != self._host_pid_ns

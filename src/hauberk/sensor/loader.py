@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from hauberk.abi import COUNTERS, ERRNO_COUNT, IMAGE, PREFIX_SIZE, SELECTION, Operation
+from hauberk.abi import COUNTERS, ERRNO_COUNT, IMAGE, PREFIX_SIZE, SELECTION, Operation, Unwanted
 from hauberk.config import Selection
 from hauberk.decode.syscalls import kernel_rows
 from hauberk.errors import KernelError
@@ -84,6 +84,10 @@ class Kernel:
         self._library = Libbpf()
         self._maps: dict[str, Map] = {}
         self._objects: list[Object] = []
+        self._selection: Selection | None = None
+        self._by_group = False
+        """Whether cgroups have been told of whose events are left out."""
+
         self._left_out: dict[str, bytes] = {}
         """What each map was told last."""
 
@@ -159,6 +163,7 @@ class Kernel:
 
     def select(self, selection: Selection) -> None:
         """Tell the programs what is wanted; takes effect at once."""
+        self._selection = selection
         prefix = selection.prefix
         self._maps["selections"].update(
             bytes(4),
@@ -168,7 +173,7 @@ class Kernel:
                 self._placement.hierarchy,
                 selection.lifecycle,
                 selection.passed,
-                selection.selects_workloads,
+                self._by_group,
                 True,  # by image: at least the agent's own is left out
                 min(len(prefix), PREFIX_SIZE),
                 self._ring_bytes // 4 * 3,
@@ -179,17 +184,33 @@ class Kernel:
 
     def leave_out_group(self, cgroup_id: int) -> None:
         """From now on count the events of this cgroup as filtered in the kernel."""
-        self._leave_out("unwanted_groups", cgroup_id.to_bytes(8, "little"))
+        self._tell_of_group(cgroup_id, Unwanted.WHOLLY)
+
+    def hide(self, cgroup_id: int, operations: int) -> None:
+        """Leave out the events of these operations, a bit for each, and no others."""
+        self._tell_of_group(cgroup_id, operations)
+
+    def _tell_of_group(self, cgroup_id: int, unwanted: int) -> None:
+        key = cgroup_id.to_bytes(8, "little")
+        if not unwanted:
+            if "unwanted_groups" in self._maps:
+                self._maps["unwanted_groups"].delete(key)
+                self._left_out.pop("unwanted_groups", None)
+            return
+        self._leave_out("unwanted_groups", key, unwanted.to_bytes(4, "little"))
+        if not self._by_group and self._selection:
+            self._by_group = True
+            self.select(self._selection)
 
     def leave_out_image(self, record: Record) -> None:
         """The same for the image that this record's process runs."""
         self._leave_out("unwanted_images", IMAGE.pack(record.start_ns, record.host_pid, record.exec_id))
 
-    def _leave_out(self, name: str, key: bytes) -> None:
+    def _leave_out(self, name: str, key: bytes, value: bytes = b"\1") -> None:
         # what was sent before the kernel knew comes in a row
-        if self._left_out.get(name) != key:
-            self._maps[name].update(key, b"\1")
-            self._left_out[name] = key
+        if name in self._maps and self._left_out.get(name) != key + value:
+            self._maps[name].update(key, value)
+            self._left_out[name] = key + value
 
     def counts(self) -> dict[tuple[int, str], KernelCounts]:
         """The ledger's kernel side, by CPU and operation."""
