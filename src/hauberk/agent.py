@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from hauberk.abi import HASH_PRIME
 from hauberk.config import Config
+from hauberk.delivery.outputs import Outputs, open_outputs
 from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
 from hauberk.enrich.throttle import Throttle
 from hauberk.enrich.visibility import hidden_operations
 from hauberk.errors import KernelError, PolicyError
-from hauberk.formats import FORMATS, Format
 from hauberk.metrics import Ledger, OutputCounts
 from hauberk.model.event import Event, Node
 from hauberk.model.policy import Action
@@ -43,8 +43,6 @@ from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.tables import TRACED, TRACED_ALL
-from hauberk.sinks import SINKS, SinkSettings, dressed
-from hauberk.sinks.output import Output
 
 _POLL_S: Final = 0.002
 _POLL_IDLE_S: Final = 0.02
@@ -61,6 +59,13 @@ def complain(text: str) -> None:
     """One line for the operator."""
     sys.stderr.write(f"hauberk: {text}\n")
     sys.stderr.flush()
+
+
+class Receiver(Protocol):
+    """Who is told of events: all outputs, a feed."""
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Take them, and never wait."""
 
 
 def boot_time_ns() -> int:
@@ -298,25 +303,6 @@ class Agent:
             self._surroundings.users = {user.pw_uid: user.pw_name for user in reversed(pwd.getpwall())}
 
 
-def open_output(config: Config, ledger: Ledger) -> Output:
-    """The output that the settings ask for; raises SinkError if it cannot be written to."""
-    on_terminal = config.output == "-" and os.isatty(1)
-    name = config.format or ("text" if on_terminal else "kubearmor")
-    options = {"colour": True} if on_terminal and name == "text" else {}
-    form: Format = FORMATS.load(name)(**options).make()
-    settings: SinkSettings = (
-        SINKS.load("stdout")()
-        if config.output == "-"
-        else SINKS.load("file")(
-            path=config.output, rotate_bytes=config.rotate_bytes, rotate_keep=config.rotate_keep
-        )
-    )
-    form = dressed(settings, form)
-    sink = settings.open(form, complain)
-    counts = ledger.outputs.setdefault(config.output, OutputCounts())
-    return Output(form, sink, counts, queue_events=config.queue_events, complain=complain)
-
-
 def _secret() -> int:
     return 256 + secrets.randbelow(HASH_PRIME - 256)
 
@@ -336,23 +322,23 @@ def _throttle(config: Config) -> Throttle | None:
 def tell(
     batches: Iterable[bytes],
     pipeline: Pipeline,
-    outputs: Sequence[Output],
+    receivers: Sequence[Receiver],
     throttle: Throttle | None = None,
     now_ns: Callable[[], int] = time.time_ns,
 ) -> None:
-    """The whole way, from batches to outputs, until there are no more."""
+    """The whole way, from batches to receivers, until there are no more."""
     gc.set_threshold(_GC_THRESHOLD)
     for batch in batches:
         events = pipeline.events(batch)
         if throttle:
             events = _fold(events, throttle, now_ns(), pipeline.ledger)
         if events:
-            for output in outputs:
-                output.put(events)
+            for receiver in receivers:
+                receiver.put(events)
     if throttle and (events := throttle.flush()):
         pipeline.ledger.summaries += len(events)
-        for output in outputs:
-            output.put(events)
+        for receiver in receivers:
+            receiver.put(events)
 
 
 def _fold(events: list[Event], throttle: Throttle, now_ns: int, ledger: Ledger) -> list[Event]:
@@ -368,15 +354,15 @@ def run(config: Config, ledger: Ledger) -> None:
     """Run the agent until SIGINT or SIGTERM; the ledger is complete afterwards."""
     agent = Agent(config, ledger)
     with ExitStack() as stack:
-        output = open_output(config, ledger)
-        stack.callback(output.close, _CLOSE_S)
-        _on_signals(agent, output)
+        outputs = open_outputs(config, ledger, complain)
+        stack.callback(outputs.close, _CLOSE_S)
+        _on_signals(agent, outputs)
         if config.metrics:
             from hauberk.api.prometheus import MetricsServer
 
             server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
             stack.callback(server.close)
-        tell(agent.batches(), agent.pipeline, [output], _throttle(config))
+        tell(agent.batches(), agent.pipeline, [outputs], _throttle(config))
 
 
 def uninstall() -> int:
@@ -410,26 +396,26 @@ def replay(config: Config, path: Path, ledger: Ledger) -> None:
         users=header.users,
     )
     pipeline = Pipeline(surroundings, config.selection(), ledger)
-    output = open_output(config, ledger)
+    outputs = open_outputs(config, ledger, complain)
     try:
-        tell(recording.batches(), pipeline, [output])
+        tell(recording.batches(), pipeline, [outputs])
     finally:
-        output.close(_CLOSE_S)
+        outputs.close(_CLOSE_S)
     if recording.damaged:
         complain(f"{path}: {recording.damaged} chunks are damaged; what could be decoded of them was told")
     if recording.cut_bytes:
         complain(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
 
 
-def _on_signals(agent: Agent, output: Output | None) -> None:
+def _on_signals(agent: Agent, outputs: Outputs | None) -> None:
     """Stop on SIGINT and SIGTERM, reopen outputs on SIGHUP."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         agent.stop()
 
     def reopen(_signal: int, _frame: FrameType | None) -> None:
-        if output:
-            output.reopen()
+        if outputs:
+            outputs.reopen()
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)

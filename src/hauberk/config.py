@@ -11,11 +11,13 @@ from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 from re import compile as compile_pattern
-from typing import Annotated, Any, Final, Literal
+from re import findall
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 import yaml
 from msgspec import Meta
+from msgspec.structs import fields
 
 from hauberk.abi import ERRNO_COUNT, PREFIX_SIZE, Operation
 from hauberk.errors import ConfigError
@@ -25,6 +27,14 @@ _MEBIBYTE: Final = 1 << 20
 
 OperationName = Literal["process", "file", "network", "syscall"]
 VisibilityName = Literal["process", "file", "network", "capabilities", "none"]
+Severity = Annotated[int, Meta(ge=1, le=10)]
+Choice: TypeAlias = str | dict[str, dict[str, Any] | None]
+"""A thing of a shelf: its name, or its name with its settings."""
+
+Step: TypeAlias = str | int
+"""From a setting to one within it."""
+
+T = TypeVar("T")
 PostureName = Literal["audit", "block"]
 Result = Annotated[str, Meta(description="passed, failed, or the name of an error such as EACCES")]
 
@@ -113,8 +123,41 @@ def compile_paths(patterns: tuple[str, ...]) -> Any:
     return compile_pattern("|".join(translate(p + "*" if p.endswith("/") else p) for p in patterns))
 
 
+class OutputFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an output tells of. Everything must hold; within a list, one entry must."""
+
+    operations: tuple[Literal["process", "file", "network", "capabilities", "syscall"], ...] = ()
+    type: Literal["all", "alert", "log"] = "all"
+    namespaces: tuple[str, ...] = ()
+    """Kubernetes namespaces, or globs of them. Events without one are left out."""
+
+    min_severity: Severity | None = None
+    """Only alerts have a severity: logs are left out, and alerts of rules that name none."""
+
+    policies: tuple[str, ...] = ()
+    """Names, or globs of them. Logs are left out."""
+
+
+class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one output; those of its sink and its format are read by the shelves."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """In the ledger, the metrics and the names of files."""
+
+    sink: Choice
+    format: Choice = ""
+    """If empty, what the sink is usually given."""
+
+    filter: OutputFilter = OutputFilter()
+    queue_events: Annotated[int, Meta(ge=1)] | None = None
+    """As the setting of the same name of all outputs, for this one."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the agent."""
+
+    file: Path | None = None
+    """Where the settings come from: no setting itself."""
 
     cluster: str = "default"
     """KubeArmor's `ClusterName`."""
@@ -135,6 +178,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     host_visibility: tuple[VisibilityName, ...] = ("process", "file", "network", "capabilities")
     """The same for the host's own processes."""
+
+    outputs: tuple[OutputConfig, ...] = ()
+    """If there are none, `output`, `format` and `rotate_…` are the one output."""
 
     output: str = "-"
     """A file to append to, or - for standard output."""
@@ -189,6 +235,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring_bytes {self.ring_bytes} is not a power of two")
+        names = [output.name for output in self.outputs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"more than one of the outputs is named {name!r}")
         self.selection()
 
     def selection(self) -> Selection:
@@ -196,14 +246,68 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Selection(**{name: getattr(self, name) for name in Selection.__struct_fields__})
 
 
-def _line_of(text: str, key: str) -> int | None:
-    """The line on which a top-level key of a YAML mapping stands."""
+SETTINGS: Final = tuple(name for name in Config.__struct_fields__ if name != "file")
+_ONE_OUTPUT: Final = ("output", "format", "rotate_bytes", "rotate_keep")
+"""What stands for a single output."""
+
+_FIELDS: Final = dict(zip(Config.__struct_fields__, fields(Config), strict=True))
+
+
+def check(settings: object, kind: type[T]) -> T:
+    """The settings as a `kind`; raises ConfigError that says which is wrong."""
+    try:
+        return msgspec.convert(settings, kind, strict=False)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$")
+        at: list[Step] = []
+        for name, number in findall(r"\.(\w+)|\[(\d+)\]", place):
+            at.append(name or int(number))
+        if found := findall(r"^Object contains unknown field `(.*)`$", problem):
+            there_are = ", ".join(_settings_at(kind, at))
+            raise ConfigError(
+                f"no setting is named {found[0]!r}; there are {there_are}", (*at, *found)
+            ) from None
+        raise ConfigError(problem, tuple(at)) from None
+
+
+def _settings_at(kind: Any, at: list[Step]) -> tuple[str, ...]:
+    """The names that there are in a struct within structs and lists; none if nobody can say."""
+    for step in at:
+        if isinstance(step, int):
+            kind = next(iter(get_args(kind)), None)
+        elif hasattr(kind, "__struct_fields__"):
+            kind = next((field.type for field in fields(kind) if field.encode_name == step), None)
+    return SETTINGS if kind is Config else getattr(kind, "__struct_encode_fields__", ())
+
+
+def _line_of(text: str, at: tuple[Step, ...]) -> int | None:
+    """The line on which a setting stands in YAML, or the nearest around it."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
-    if isinstance(node, yaml.MappingNode):
-        for name, _ in node.value:
-            if name.value == key:
-                return int(name.start_mark.line) + 1
-    return None
+    line = None
+    for step in at:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((name, value) for name, value in node.value if name.value == step), None)
+            if not found:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line
+
+
+def locate(error: ConfigError, file: Path | None, *at: Step) -> ConfigError:
+    """The error of a setting with the file, the line and the setting; `at` is what the error's own place is within."""
+    place = (*at, *error.at)
+    setting = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
+    problem = f"{error} in `{setting}`" if setting and setting not in str(error) else str(error)
+    if not file:
+        return ConfigError(problem)
+    try:
+        line = _line_of(file.read_text(), place)
+    except (OSError, ValueError, yaml.YAMLError):  # it has changed meanwhile
+        line = None
+    return ConfigError(f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -223,36 +327,36 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}:1: settings are `name: value` lines, not a {type(content).__name__}")
     for name, value in content.items():
         try:
-            _convert({name: value})
+            _check_one(str(name), value)
         except ConfigError as error:
-            at = _line_of(text, str(name))
-            raise ConfigError(f"{path}:{at}: {error}" if at else f"{path}: {error}") from None
+            raise locate(error, path) from None
+    if content.get("outputs") and (both := [name for name in _ONE_OUTPUT if name in content]):
+        problem = f"{both[0]} is a short way to say what one output is: it goes among the outputs"
+        raise locate(ConfigError(problem, (both[0],)), path)
     return content
+
+
+def _check_one(name: str, value: object) -> None:
+    if name not in SETTINGS:
+        raise ConfigError(f"no setting is named {name!r}; there are {', '.join(SETTINGS)}", (name,))
+    try:
+        check({name: value}, Config)
+    except ConfigError as error:
+        raise ConfigError(str(error), error.at or (name,)) from None
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, field in zip(Config.__struct_fields__, msgspec.structs.fields(Config), strict=True):
+    for name in SETTINGS:
         text = environment.get(f"HAUBERK_{name.upper()}")
-        if text is None:
+        if text is None or name == "outputs":
             continue
-        found[name] = text.split(",") if isinstance(field.default, tuple) else text
+        found[name] = text.split(",") if isinstance(_FIELDS[name].default, tuple) else text
         try:
-            _convert({name: found[name]})
+            _check_one(name, found[name])
         except ConfigError as error:
             raise ConfigError(f"environment variable HAUBERK_{name.upper()}: {error}") from None
     return found
-
-
-def _convert(settings: Mapping[str, Any]) -> Config:
-    try:
-        return msgspec.convert(settings, Config, strict=False)
-    except msgspec.ValidationError as error:
-        problem = str(error)
-        if problem.startswith("Object contains unknown field"):
-            unknown = next(name for name in settings if name not in Config.__struct_fields__)
-            problem = f"no setting is named {unknown!r}; there are {', '.join(Config.__struct_fields__)}"
-        raise ConfigError(problem.replace(" - at `$.", " - in `")) from None
 
 
 def read_config(
@@ -263,6 +367,8 @@ def read_config(
 ) -> Config:
     """The settings of all sources; raises ConfigError with file and line."""
     settings = _read_file(path) if path else {}
-    settings |= _read_environment(os.environ if environment is None else environment)
-    settings |= {name: value for name, value in (flags or {}).items() if value is not None}
-    return _convert(settings)
+    stronger = _read_environment(os.environ if environment is None else environment)
+    stronger |= {name: value for name, value in (flags or {}).items() if value is not None}
+    if any(name in stronger for name in _ONE_OUTPUT):
+        settings.pop("outputs", None)
+    return check(settings | stronger | {"file": path}, Config)

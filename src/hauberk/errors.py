@@ -24,6 +24,11 @@ class ConfigError(HauberkError):
 
     exit_code = 2
 
+    def __init__(self, problem: str, at: tuple[str | int, ...] = ()) -> None:
+        super().__init__(problem)
+        self.at = at
+        """The way to the setting: names, and numbers in lists."""
+
 
 class DecodeError(HauberkError):
     """Bytes are not a record that this version knows."""

@@ -2,7 +2,8 @@
 
 In the kernel, per CPU and operation:  ``seen = filtered + lost + sent``
 In the agent, once all that was sent is read:  ``sent + state = decoded + unknown``, and
-``decoded + summaries = state + filtered + folded + offered``; at each output ``offered = delivered + dropped``.
+``decoded + summaries = state + filtered + folded + offered``; at each output
+``offered = filtered + delivered + dropped``.
 Records of state tell who is who; they are no events.
 """
 
@@ -63,6 +64,7 @@ class OutputCounts(msgspec.Struct):
     """What one output did with the events it was offered."""
 
     offered: int = 0
+    filtered: int = 0
     delivered: int = 0
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """By reason."""
@@ -72,7 +74,7 @@ class OutputCounts(msgspec.Struct):
 
     @property
     def difference(self) -> int:
-        return self.offered - self.delivered - sum(self.dropped.values())
+        return self.offered - self.filtered - self.delivered - sum(self.dropped.values())
 
 
 class Ledger(msgspec.Struct):
@@ -135,5 +137,5 @@ class Ledger(msgspec.Struct):
             found["lost + unknown - gaps"] = kernel.lost + kernel.state_lost + self.unknown - gaps
         for name, output in self.outputs.items():
             found[f"output {name}: offered"] = self.offered - output.offered
-            found[f"output {name}: offered - delivered - dropped"] = output.difference
+            found[f"output {name}: offered - filtered - delivered - dropped"] = output.difference
         return {name: difference for name, difference in found.items() if difference}

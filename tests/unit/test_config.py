@@ -43,6 +43,28 @@ def test_lists_in_the_environment() -> None:
         ("ring_bytes: 3000000\n", r"hauberk.yaml:1: ring_bytes 3000000 is not a power of two"),
         ("results: [EWRONG]\n", r"hauberk.yaml:1: result 'EWRONG' is neither passed, nor failed"),
         ("rotate_keep: 0\n", r"hauberk.yaml:1: Expected `int` >= 1"),
+        ("file: a\n", r"hauberk.yaml:1: no setting is named 'file'"),
+        (
+            "outputs:\n- name: a\n  sink: stdout\n- name: b\n  sink: stdout\n  filter:\n    type: alarm\n",
+            r"hauberk.yaml:7: Invalid enum value 'alarm' in `outputs\[1\].filter.type`",
+        ),
+        (
+            "outputs:\n- name: a\n  sink: stdout\n  filter: {typ: alert}\n",
+            r"hauberk.yaml:4: no setting is named 'typ'; there are operations, type, .* in `outputs\[0\].filter.typ`",
+        ),
+        (
+            "cluster: a\noutputs:\n- name: a\n",
+            r"hauberk.yaml:3: .*missing required field `sink` in `outputs\[0\]`",
+        ),
+        ("outputs:\n- {name: ../a, sink: stdout}\n", r"hauberk.yaml:2: .*regex.* in `outputs\[0\].name`"),
+        (
+            "outputs:\n- {name: a, sink: stdout}\n- {name: a, sink: stdout}\n",
+            r"hauberk.yaml:1: more than one of the outputs is named 'a'",
+        ),
+        (
+            "outputs:\n- {name: a, sink: stdout}\nformat: text\n",
+            r"hauberk.yaml:3: format is a short way to say what one output is",
+        ),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> None:
@@ -52,6 +74,16 @@ def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> N
 
     with pytest.raises(ConfigError, match=message):
         read_config(path, environment={})
+
+
+def test_one_output_of_the_command_line(tmp_path: Path) -> None:
+    """Who asks for an output on the command line gets that one, not one more."""
+    path = tmp_path / "hauberk.yaml"
+    path.write_text("outputs:\n- {name: a, sink: stdout}\n")
+
+    assert ["a"] == [output.name for output in read_config(path, environment={}).outputs]
+    assert () == read_config(path, environment={}, flags={"output": "-"}).outputs
+    assert () == read_config(path, environment={"HAUBERK_FORMAT": "text"}).outputs
 
 
 def test_errors_name_the_variable() -> None:

@@ -49,14 +49,19 @@ class LedgerCollector(Collector):
         for reason, count in list(ledger.filtered.items()):
             left_out.add_metric([reason], count)
         yield left_out
+        unwanted = CounterMetricFamily(
+            "hauberk_output_filtered", "Events that an output's filter left out.", labels=["output"]
+        )
         delivered = CounterMetricFamily("hauberk_delivered", "Events an output delivered.", labels=["output"])
         dropped = CounterMetricFamily(
             "hauberk_dropped", "Events an output gave up on.", labels=["output", "reason"]
         )
         for name, output in list(ledger.outputs.items()):
+            unwanted.add_metric([name], output.filtered)
             delivered.add_metric([name], output.delivered)
             for reason, count in list(output.dropped.items()):
                 dropped.add_metric([name, reason], count)
+        yield unwanted
         yield delivered
         yield dropped
 

@@ -31,7 +31,8 @@ def print_ledger(ledger: Ledger) -> None:
     for name, output in ledger.outputs.items():
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in output.dropped.items())
         console.print(
-            f"output  {name}  delivered {output.delivered:,}  dropped {sum(output.dropped.values()):,}"
+            f"output  {name}  {f'filtered {output.filtered:,}  ' if output.filtered else ''}"
+            f"delivered {output.delivered:,}  dropped {sum(output.dropped.values()):,}"
             f"{f' ({dropped})' if dropped else ''}",
             markup=False,
         )

@@ -43,13 +43,23 @@ class Sink(Protocol):
 
 
 class SinkSettings(Protocol):
-    """The settings of a sink, a `msgspec.Struct`. Those that want messages in a dress of theirs have `dress` too."""
+    """The settings of a sink, a `msgspec.Struct`; it may have more, of which the functions below tell."""
 
     def open(self, form: Format, complain: Callable[[str], None]) -> Sink:
         """Begin. Raises SinkError if that can never work; one that is only not there yet waits for `write`.
 
         `complain` takes one line for the operator.
         """
+
+
+def is_local(settings: SinkSettings) -> bool:
+    """Whether it writes lines on this machine (`is_local` of the class, else no): nobody there asks for id or key."""
+    return getattr(settings, "is_local", False)
+
+
+def usual_format(settings: SinkSettings) -> str:
+    """What it is given if nobody says (`usual_format` of the class, else KubeArmor's)."""
+    return getattr(settings, "usual_format", "kubearmor")
 
 
 def dressed(settings: SinkSettings, form: Format) -> Format:

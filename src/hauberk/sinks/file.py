@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,7 @@ _TAIL_BYTES: Final = 1 << 20
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of a file."""
 
+    is_local: ClassVar = True
     path: str
     rotate_bytes: Annotated[int, Meta(ge=0)] = 0
     """Start a new file when this one has grown to so many bytes; 0 never."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from hauberk.sinks import Message
 
 class Stdout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It has no settings."""
+
+    is_local: ClassVar = True
 
     def open(self, form: Format, complain: Callable[[str], None]) -> "StdoutSink":
         return StdoutSink(form)

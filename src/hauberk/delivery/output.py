@@ -1,4 +1,4 @@
-"""An output: a format and a sink with the queue between them.
+"""An output: a sink and the queue before it.
 
 `put` never waits. A slow sink costs its own events and a number, nobody else's.
 """
@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from hauberk.delivery.encoder import Encoder
 from hauberk.errors import SinkError
-from hauberk.formats import Format
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
 from hauberk.sinks import Message, Sink
@@ -23,14 +23,14 @@ class Output:
 
     def __init__(
         self,
-        form: Format,
+        encoder: Encoder,
         sink: Sink,
         counts: OutputCounts,
         *,
         queue_events: int,
         complain: Callable[[str], None],
     ) -> None:
-        self._encode = form.encode
+        self._encoder = encoder
         self._sink = sink
         self._counts = counts
         self._limit = queue_events
@@ -50,17 +50,17 @@ class Output:
 
     def put(self, events: Sequence[Event]) -> None:
         """Queue events; those that find the queue full are dropped and counted."""
-        encode = self._encode
-        lines = [
-            Message(encode(event), event.verdict is not None, event.id, event.workload.container_id or "host")
-            for event in events
-        ]
+        wanted = self._encoder.wanted(events)
+        lines = self._encoder.messages(events)
         with self._changed:
-            self._counts.offered += len(lines)
+            self._counts.offered += len(events)
+            self._counts.filtered += len(events) - len(wanted)
+            if len(lines) < len(wanted):
+                self._counts.drop("cannot be encoded", len(wanted) - len(lines))
             room = self._limit - len(self._lines) - len(self._writing)
             if len(lines) > room:
                 self._counts.drop("queue full", len(lines) - room)
-                del lines[room:]
+                lines = lines[:room]
             self._lines.extend(lines)
             self._changed.notify()
 
@@ -70,11 +70,15 @@ class Output:
             self._must_reopen = True
             self._changed.notify()
 
-    def close(self, timeout_s: float) -> None:
-        """Write what is queued, for at most `timeout_s`; the rest is dropped and counted."""
+    def begin_to_close(self) -> None:
+        """End once what is queued is written."""
         with self._changed:
             self._closing = True
             self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is queued, for at most `timeout_s`; the rest is dropped and counted."""
+        self.begin_to_close()
         self._thread.join(timeout_s)
         with self._changed:
             self._give_up("closed")

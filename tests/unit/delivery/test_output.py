@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from hauberk.config import OutputFilter
+from hauberk.delivery.encoder import Encoder
+from hauberk.delivery.output import Output
 from hauberk.errors import SinkError
 from hauberk.formats import Format
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
 from hauberk.sinks import Message
-from hauberk.sinks.output import Output
 from tests.events import EVENT
 
 SOON_S = 60.0
@@ -49,7 +51,8 @@ class Memory:
 
 def make(sink: Memory, queue_events: int, said: list[str]) -> tuple[Output, OutputCounts]:
     counts = OutputCounts()
-    return Output(PIDS, sink, counts, queue_events=queue_events, complain=said.append), counts
+    encoder = Encoder(PIDS, OutputFilter(), said.append)
+    return Output(encoder, sink, counts, queue_events=queue_events, complain=said.append), counts
 
 
 def test_order_is_kept() -> None:

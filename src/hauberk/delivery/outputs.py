@@ -1,0 +1,150 @@
+"""All outputs: from the configuration to running ones."""
+
+import os
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from hauberk.config import Choice, Config, OutputConfig, Step, check, locate
+from hauberk.delivery.encoder import Encoder
+from hauberk.delivery.output import Output
+from hauberk.errors import ConfigError, SinkError
+from hauberk.formats import FORMATS, Format
+from hauberk.metrics import Ledger, OutputCounts
+from hauberk.model.event import Event
+from hauberk.plugins import Shelf
+from hauberk.sinks import SINKS, SinkSettings, dressed, is_local, usual_format
+
+_STDOUT: Final = 1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an output is to be: its settings, and those of its sink and its format, all checked."""
+
+    settings: OutputConfig
+    sink: SinkSettings
+    format: Format
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+
+class Outputs:
+    """All outputs of the agent, as one receiver of events."""
+
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        self._outputs = outputs
+
+    def put(self, events: Sequence[Event]) -> None:
+        for output in self._outputs:
+            output.put(events)
+
+    def reopen(self) -> None:
+        for output in self._outputs:
+            output.reopen()
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is queued, for at most `timeout_s` in all."""
+        for output in self._outputs:
+            output.begin_to_close()
+        deadline = monotonic() + timeout_s
+        for output in self._outputs:
+            output.close(max(0.0, deadline - monotonic()))
+
+
+def open_outputs(config: Config, ledger: Ledger, complain: Callable[[str], None]) -> Outputs:
+    """The outputs that the settings ask for. Raises ConfigError; or SinkError if one can never be written to."""
+    plans = plan_outputs(config)
+    encoders: list[tuple[Plan, Encoder]] = []
+    opened: list[Output] = []
+    try:
+        for plan in plans:
+            tell = _teller(plan.name, complain) if len(plans) > 1 else complain
+            encoder = next((made for other, made in encoders if _shares_messages(plan, other)), None)
+            if not encoder:
+                encoder = Encoder(plan.format, plan.settings.filter, complain, named=not is_local(plan.sink))
+                encoders.append((plan, encoder))
+            opened.append(
+                Output(
+                    encoder,
+                    plan.sink.open(plan.format, tell),
+                    ledger.outputs.setdefault(plan.name, OutputCounts()),
+                    queue_events=plan.settings.queue_events or config.queue_events,
+                    complain=tell,
+                )
+            )
+    except SinkError:
+        Outputs(opened).close(0)
+        raise
+    return Outputs(opened)
+
+
+def plan_outputs(config: Config) -> list[Plan]:
+    """The outputs that the settings ask for, checked but not begun. Raises ConfigError with file and line."""
+    if not config.outputs:
+        return [_plan_one(config)]
+    formats: list[tuple[Any, Format]] = []
+    plans = []
+    for number, settings in enumerate(config.outputs):
+        at: tuple[Step, ...] = ("outputs", number)
+        sink: SinkSettings = _take(SINKS, settings.sink, config, *at, "sink")
+        form = _take(FORMATS, settings.format or _format_of(sink), config, *at, "format")
+        # one Format for equal settings: what is encoded by it is encoded once
+        made = next((known for of, known in formats if of == form), None) or form.make()
+        formats.append((form, made))
+        try:
+            plans.append(Plan(settings, sink, dressed(sink, made)))
+        except ConfigError as error:
+            raise locate(error, config.file, *at, "sink") from None
+    return plans
+
+
+def _plan_one(config: Config) -> Plan:
+    """The one output of `output`, `format` and `rotate_…`."""
+    where: Choice = "stdout"
+    if config.output != "-":
+        rotation = {"rotate_bytes": config.rotate_bytes, "rotate_keep": config.rotate_keep}
+        where = {"file": {"path": config.output, **rotation}}
+    sink: SinkSettings = _take(SINKS, where, config)
+    form: Format = _take(FORMATS, config.format or _format_of(sink), config).make()
+    # its name is what was asked for, which may be more than a name of an output can be
+    return Plan(OutputConfig(name=config.output, sink=where), sink, form)
+
+
+def _format_of(sink: SinkSettings) -> Choice:
+    """What is written if nobody says."""
+    if isinstance(sink, SINKS.load("stdout")) and os.isatty(_STDOUT):
+        return {"text": {"colour": True}}
+    return usual_format(sink)
+
+
+def _take(shelf: Shelf, choice: Choice, config: Config, *at: Step) -> Any:
+    """The settings of a thing of a shelf."""
+    if isinstance(choice, str):
+        choice = {choice: None}
+    if len(choice) != 1:
+        problem = f"one name is wanted, not {len(choice)}; there are {', '.join(shelf.names())}"
+        raise locate(ConfigError(problem), config.file, *at)
+    ((name, given),) = choice.items()
+    try:
+        kind = shelf.load(name)
+        return check(given or {}, kind)
+    except ConfigError as error:
+        if not at:  # who knows where it comes from
+            raise
+        raise locate(error, config.file, *at, *((name,) if error.at else ())) from None
+
+
+def _shares_messages(plan: Plan, other: Plan) -> bool:
+    return (
+        plan.format is other.format
+        and plan.settings.filter == other.settings.filter
+        and is_local(plan.sink) == is_local(other.sink)
+    )
+
+
+def _teller(name: str, complain: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: complain(f"output {name}: {text}")
