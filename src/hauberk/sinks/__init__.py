@@ -73,5 +73,6 @@ SINKS: Final = Shelf(
     {
         "stdout": "hauberk.sinks.stdout:Stdout",
         "file": "hauberk.sinks.file:File",
+        "syslog": "hauberk.sinks.syslog:Syslog",
     },
 )
