@@ -1,15 +1,17 @@
 """Which rule table each workload has."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from hauberk.errors import PolicyError
 from hauberk.model.policy import Policy
+from hauberk.model.workload import HOST as HOST_WORKLOAD
 from hauberk.model.workload import Workload
 from hauberk.policy.compile import Secrets, Table, compile_table
 from hauberk.policy.decide import Numbered, Posture, RuleSet
 from hauberk.policy.select import Identity, holds_for, holds_for_host
+from hauberk.policy.treatment import Treatment, audited
 from hauberk.sensor.tables import HOST, Tables
 
 RETIRED_KEPT: Final = 256
@@ -37,6 +39,8 @@ class Installed:
         host_name: str,
         posture: Posture,
         host_posture: Posture,
+        treatment_of: Callable[[Workload], Treatment] | None = None,
+        host_labels: Mapping[str, str] = {},
         first_set: int = 1,
     ) -> None:
         self._tables = tables
@@ -44,14 +48,18 @@ class Installed:
         self._host_name = host_name
         self._posture = posture
         self._host_posture = host_posture
+        self._treatment_of = treatment_of
+        """What namespaces and pods want; None: the postures hold for all."""
+
+        self._host_labels = host_labels
         self._next_set = first_set
         self._policies: dict[tuple[str, str, str], tuple[Policy, int]] = {}
         """By identity: the policy and the number of its version."""
 
         self._versions = 0
         self._workloads: dict[int, Workload] = {}
-        self._sets: dict[tuple[Posture, _Versions], int] = {}
-        """Posture and policies -> number of the set."""
+        self._sets: dict[tuple[Treatment, _Versions], int] = {}
+        """Treatment and policies -> number of the set."""
 
         self._compiled: dict[int, Table] = {}
         self._assigned: dict[int, int] = {}
@@ -88,6 +96,28 @@ class Installed:
     def set_posture(self, posture: Posture, host_posture: Posture) -> None:
         """Take other postures from now on; the next `replace` puts them into force."""
         self._posture, self._host_posture = posture, host_posture
+
+    def review(self, host_labels: Mapping[str, str]) -> None:
+        """Treatments or the host's labels have changed; raises PolicyError and changes nothing."""
+        before = self._host_labels
+        self._host_labels = host_labels
+        try:
+            self.replace(self.policies)
+        except PolicyError:
+            self._host_labels = before
+            raise
+
+    def holders(self) -> dict[tuple[str, str, str], int]:
+        """By policy: how many containers it holds for, the host being one more."""
+        containers: dict[int, set[str | None]] = {}
+        for cgroup_id, number in self._assigned.items():
+            workload = self._workloads.get(cgroup_id)
+            containers.setdefault(number, set()).add(workload.container_id if workload else None)
+        found: dict[tuple[str, str, str], int] = {}
+        for (_, versions), number in self._sets.items():
+            for identity, _ in versions:
+                found[identity] = found.get(identity, 0) + len(containers.get(number, ()))
+        return found
 
     def learn(self, cgroup_id: int, workload: Workload) -> None:
         """A container has come, or more is known of it.
@@ -135,12 +165,15 @@ class Installed:
             for policy, version in self._policies.values()
             if self._holds(policy, cgroup_id) and policy.rules
         ]
-        if not held:
+        treatment = self._treatment(cgroup_id)
+        if not held or treatment.mode == "disabled":
             return NO_RULES
-        posture = self._host_posture if cgroup_id == HOST else self._posture
-        key = posture, frozenset((policy.identity, version) for policy, version in held)
+        key = treatment, frozenset((policy.identity, version) for policy, version in held)
         if key not in self._sets:
-            table = compile_table((policy for policy, _ in held), posture, self._secrets)
+            policies = [policy for policy, _ in held]
+            if treatment.mode == "audited":
+                policies = [audited(policy) for policy in policies]
+            table = compile_table(policies, treatment.effective_posture, self._secrets)
             number = self._next_set
             self._tables.add(number, table)
             self._next_set += 1
@@ -148,9 +181,16 @@ class Installed:
             self._sets[key] = number
         return self._sets[key]
 
+    def _treatment(self, cgroup_id: int) -> Treatment:
+        if self._treatment_of:
+            return self._treatment_of(self._workloads.get(cgroup_id, HOST_WORKLOAD))
+        return Treatment(self._host_posture if cgroup_id == HOST else self._posture)
+
     def _holds(self, policy: Policy, cgroup_id: int) -> bool:
         if cgroup_id == HOST:
-            return policy.kind == "KubeArmorHostPolicy" and holds_for_host(policy, self._host_name, {})
+            return policy.kind == "KubeArmorHostPolicy" and holds_for_host(
+                policy, self._host_name, self._host_labels
+            )
         workload = self._workloads[cgroup_id]
         return policy.kind != "KubeArmorHostPolicy" and holds_for(
             policy,

@@ -105,6 +105,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments that the command may have; None: any (`allowedArgs`)."""
 
     action: Action
+    is_held_back: bool = False
+    """Its author wrote Block, but where it holds policies are only audited."""
+
     severity: int = 0
     """1 to 10; 0: not said."""
 

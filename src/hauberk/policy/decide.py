@@ -95,6 +95,8 @@ def verdict_of(decided: int, by: Numbered | None, rule_class: int, *, by_lsm: bo
     is_block = decided == Decided.BLOCK
     enforcer = BPF_LSM if by_lsm and (is_block or by is None) else OBSERVER
     action = "Audit" if not is_block else "Block" if denied else "Audit (Block)"
+    if by and by.rule.is_held_back:
+        action = "Audit (Block)"
     if by is None:
         return Verdict(policy=DEFAULT_POSTURE, action=action, enforcer=enforcer)
     if by_lsm:

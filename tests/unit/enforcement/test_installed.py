@@ -11,6 +11,7 @@ from hauberk.model.workload import HOST as HOST_WORKLOAD
 from hauberk.model.workload import Workload
 from hauberk.policy.compile import Table
 from hauberk.policy.decide import Posture
+from hauberk.policy.treatment import Treatment
 from hauberk.sensor.libbpf import Libbpf
 from hauberk.sensor.tables import HOST, Tables
 
@@ -315,3 +316,46 @@ def test_numbers_go_on_from_the_first_that_is_free(tables: FakeTables) -> None:
     installed.replace([host_policy("h")])
 
     assert list(tables.tables) == [40]
+
+
+def test_each_workload_is_treated_as_its_namespace_and_pod_want(tables: FakeTables) -> None:
+    """Another posture is another table; audited, nothing is blocked but told so; disabled, there are no rules."""
+    wanted = {
+        "web-1": Treatment(Posture(file=Action.BLOCK)),
+        "web-2": Treatment(Posture(file=Action.BLOCK), "audited"),
+        "db-1": Treatment(mode="disabled"),
+        None: Treatment(),
+    }
+    installed = Installed(
+        tables,
+        SECRETS,
+        host_name="node-1",
+        posture=Posture(),
+        host_posture=Posture(),
+        treatment_of=lambda workload: wanted[workload.container_id],
+    )
+    for cgroup_id, workload in WORKLOADS.items():
+        installed.learn(cgroup_id, workload)
+    installed.replace([policy("p", app=None)])
+
+    assert [each.rule.action for each in installed.rules_of(WEB)] == [Action.BLOCK]
+    assert [(each.rule.action, each.rule.is_held_back) for each in installed.rules_of(WEB_TOO)] == [
+        (Action.AUDIT, True)
+    ]
+    assert installed.rules_of(DB) == ()
+    assert installed.holders() == {policy("p").identity: 2}
+
+    wanted["web-2"] = wanted["db-1"] = wanted["web-1"]
+    installed.review({})
+    assert len({tables.assigned[each] for each in WORKLOADS}) == 1
+    assert installed.holders() == {policy("p").identity: 3}
+
+
+def test_the_hosts_labels_select_its_policies(tables: FakeTables, installed: Installed) -> None:
+    installed.replace([host_policy("h", labels={"zone": "a"})])
+    assert installed.rules_of(HOST) == ()
+
+    installed.review({"zone": "a"})
+
+    assert [each.policy.name for each in installed.rules_of(HOST)] == ["h"]
+    assert installed.holders() == {host_policy("h").identity: 1}

@@ -20,6 +20,7 @@ from hauberk.model.policy import (
     Verdict,
 )
 from hauberk.policy.decide import Numbered, Posture, RuleSet, decide, rule_set, verdict_of
+from hauberk.policy.treatment import audited
 
 ALLOW, AUDIT, BLOCK = Action.ALLOW, Action.AUDIT, Action.BLOCK
 FILE, PROCESS = Operation.FILE, Operation.PROCESS
@@ -237,3 +238,12 @@ def test_an_alert_of_a_system_call_is_the_monitors() -> None:
     )
 
     assert (found.action, found.enforcer) == ("Audit", "eBPF Monitor")
+
+
+def test_a_rule_that_is_held_back_says_that_it_would_block() -> None:
+    (told,) = rule_set(
+        [audited(Policy(kind="KubeArmorPolicy", name="p", rules=(rule(ExactPath("/a"), BLOCK),)))]
+    )
+    found = verdict_of(Decided.AUDIT, told, RuleClass.FILE, by_lsm=True, denied=False)
+
+    assert (found.action, found.enforcer) == ("Audit (Block)", "eBPF Monitor")

@@ -1,0 +1,34 @@
+"""How policies are treated on a workload: whether they hold there, and under which posture."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from hauberk.model.policy import Action, Policy
+from hauberk.policy.decide import Posture
+
+Mode: TypeAlias = Literal["enabled", "audited", "disabled"]
+"""KubeArmor's annotation `kubearmor-policy`: policies hold; what they block is only told; they do not hold."""
+
+
+class Treatment(msgspec.Struct, frozen=True):
+    """Of the host, or of a container with its namespace and its pod."""
+
+    posture: Posture = Posture()
+    mode: Mode = "enabled"
+
+    @property
+    def effective_posture(self) -> Posture:
+        """Where policies are only audited, so is what no rule covers."""
+        return Posture() if self.mode == "audited" else self.posture
+
+
+def audited(policy: Policy) -> Policy:
+    """The same policy, which tells of what it would block."""
+    rules = tuple(
+        msgspec.structs.replace(rule, action=Action.AUDIT, is_held_back=True)
+        if rule.action is Action.BLOCK
+        else rule
+        for rule in policy.rules
+    )
+    return msgspec.structs.replace(policy, rules=rules)
