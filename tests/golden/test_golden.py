@@ -12,6 +12,8 @@ from hauberk.formats import FORMATS
 from hauberk.model.event import Event
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "cef": ("cef", {"device_version": "1.0"}),
+    "cef-minimal": ("cef", {"profile": "minimal", "equals": "colon", "device_version": "1.0"}),
     "text-colour": ("text", {"colour": True}),
 }
 """Formats with settings other than their defaults."""
@@ -21,7 +23,7 @@ CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/event.json"
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-@pytest.mark.parametrize("format_name", [*FORMATS.names(), *VARIANTS])
+@pytest.mark.parametrize("format_name", sorted({*FORMATS.names(), *VARIANTS}))
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_golden(case: Path, format_name: str, accept: bool) -> None:
     """The same events give the same bytes in every format."""

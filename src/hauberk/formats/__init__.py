@@ -42,6 +42,7 @@ class FormatSettings(Protocol):
 FORMATS: Final = Shelf(
     "format",
     {
+        "cef": "hauberk.formats.cef:Cef",
         "kubearmor": "hauberk.formats.kubearmor:KubeArmor",
         "text": "hauberk.formats.text:Text",
     },

@@ -38,6 +38,37 @@ class ExecSession(msgspec.Struct, frozen=True):
     """What the kernel calls it: at most 15 bytes, no path."""
 
 
+class Relayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What KubeArmor says of an event that it told, and that has no place of its own; empty if it said nothing."""
+
+    type: str = ""
+    """Where it is none of the four that follow from the event, such as ``SystemEvent``."""
+
+    operation: str = ""
+    """Where it is none of ours, such as ``Device``."""
+
+    result: str = ""
+    """Where it is no error of Linux, such as ``Removed``."""
+
+    version: str = ""
+    """KubeArmor's own (its `KubeArmorVersion`)."""
+
+    process_hash: str = ""
+    parent_hash: str = ""
+    resource_hash: str = ""
+    hash_algorithm: str = ""
+    max_alerts_per_s: int = 0
+    """Of a notice that alerts are throttled: how many are let through ..."""
+
+    throttled_s: int = 0
+    """... and for how long no more."""
+
+    cluster_id: str = ""
+    component_name: str = ""
+    tenant_id: str = ""
+    """What a hosted service has added."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Something a workload did; without a verdict it is telemetry (a log)."""
 
@@ -80,7 +111,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     tty: str | None
 
     sequence: int = 0
-    """Where and when in the kernel: the CPU in the upper 32 bits, its sequence number in the lower."""
+    """Where and when in the kernel: the CPU in the upper 32 bits, its sequence number in the lower.
+
+    Of a relayed event, a hash of what was read.
+    """
 
     verdict: Verdict | None = None
     """What was decided; with one, the event is an alert."""
@@ -90,6 +124,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     folded: Folded | None = None
     """Only of an alert that stands for several: the last of them, told again for all."""
+
+    relayed: Relayed | None = None
+    """Only of an event that KubeArmor told, if it said more than there are fields for."""
 
     @property
     def id(self) -> str:

@@ -1,0 +1,372 @@
+"""ArcSight's Common Event Format, as SIEMs read it: ``CEF:0|vendor|product|version|class|name|severity|key=value …``.
+
+Command lines, paths and the like are the words of whoever is watched. So
+
+* they stand before everything that was decided or is known otherwise: a parser that takes ``act=Allow`` out of an
+  argument reads the true ``act`` after it, and the last one wins;
+* what has a meaning in CEF is escaped, and what cannot be printed is shown as an escape: ``\\x1b``;
+* only what has the type of a key is put under it.
+"""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from hauberk import __version__
+from hauberk.abi import Operation
+from hauberk.formats import Format
+from hauberk.formats.names import base_name, class_name, is_execution, operation_name, result_name
+from hauberk.formats.network import NO_FLOW, Flow, flow_of
+from hauberk.formats.severity import severity
+from hauberk.formats.techniques import techniques
+from hauberk.model.event import Event, Folded, Relayed
+from hauberk.model.policy import Verdict
+
+_NAMES: Final = {
+    "Process": "Process execution",
+    "File": "File access",
+    "Network": "Network activity",
+    "Capabilities": "Capability use",
+    "Syscall": "System call",
+    "Device": "Device access",
+    "NetworkFirewall": "Network firewall",
+    "AlertThreshold": "Alert throttling",
+}
+_VERBS: Final = {"Block": " blocked", "Allow": " allowed"}
+_NOTICE: Final = "AlertThreshold"
+_THROTTLED_SEVERITY: Final = 6
+_NO_CLASS: Final = re.compile(r"[^\w.-]", re.ASCII)
+
+_LONGEST: Final = {
+    "act": 63,
+    "app": 31,
+    "cat": 1023,
+    "cs1": 4000,
+    "cs2": 4000,
+    "cs3": 4000,
+    "cs4": 4000,
+    "cs5": 4000,
+    "cs6": 4000,
+    "deviceExternalId": 255,
+    "dvchost": 100,
+    "fileHash": 255,
+    "frameworkName": 256,
+    "proto": 31,
+    "threatAttackID": 32,
+}
+"""Of a value, in characters before escapes."""
+
+_LONGEST_OTHER: Final = 1023
+_LONGEST_OWN: Final = 4000
+"""Of keys that are ours: nobody limits them."""
+
+_INT32_MAX: Final = (1 << 31) - 1
+_FRAMES_KEPT: Final = 4096
+
+HeaderField = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^|\\=\x00-\x1f\x7f]+$")]
+
+
+class Cef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of this format."""
+
+    version: Literal[0, 1] = 0
+    """1: with the keys of CEF 1.2 for techniques of MITRE ATT&CK."""
+
+    device_vendor: HeaderField = "Hauberk"
+    """With `device_product`, what no other product may call itself."""
+
+    device_product: HeaderField = "Hauberk"
+    device_version: Annotated[str, Meta(min_length=1, max_length=31, pattern=r"^[^|\\=\x00-\x1f\x7f]+$")] = (
+        __version__
+    )
+    profile: Literal["full", "minimal"] = "full"
+    """minimal: without keys of our own, numbers of the PID namespace and the image; for UDP."""
+
+    equals: Literal["escape", "colon"] = "escape"
+    """colon: ``:`` for each ``=`` of a value, for receivers that do not know ``\\=``, such as Graylog's."""
+
+    event_id: bool = True
+    """With the event's ID, by which a receiver knows what it is told twice."""
+
+    def make(self) -> Format:
+        return Format(_Writer(self).encode, "text/plain; charset=utf-8")
+
+
+class _Frame(NamedTuple):
+    """What nearly all events of one process have in common, written once."""
+
+    made_of: tuple[object, ...]
+    source: str
+    process: str
+    names: str
+    place: str
+
+
+class _Escapes(dict[int, str]):
+    """For `str.translate`, where there is something that cannot be printed."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character.isprintable():
+            return character
+        return (
+            f"\\\\x{code:02x}"
+            if code < 0x100
+            else f"\\\\u{code:04x}"
+            if code < 0x10000
+            else f"\\\\U{code:08x}"
+        )
+
+
+class _Writer:
+    """Writes events with one set of settings."""
+
+    def __init__(self, settings: Cef) -> None:
+        self._head = f"CEF:{settings.version}|{settings.device_vendor}|{settings.device_product}|{settings.device_version}|"
+        self._is_full = settings.profile == "full"
+        self._with_id = settings.event_id
+        self._with_attack = settings.version == 1
+        self._equals = "\\=" if settings.equals == "escape" else ":"
+        self._escapes = _Escapes(
+            {ord("\\"): "\\\\", ord("="): self._equals, ord("\n"): "\\n", ord("\r"): "\\r"}
+        )
+        self._frames: dict[tuple[int, bool], _Frame] = {}
+        # what comes again and again is written once
+        self._known_pair = lru_cache(maxsize=8192)(self._pair)
+        self._known_slot = lru_cache(maxsize=8192)(self._slot)
+        self._known_opening = lru_cache(maxsize=256)(self._opening)
+        self._known_words = lru_cache(maxsize=4096)(self._words)
+        self._known_path = lru_cache(maxsize=4096)(self._path)
+        self._known_tags = lru_cache(maxsize=1024)(self._tags)
+        self._known_addresses = lru_cache(maxsize=4096)(_addresses)
+
+    def encode(self, event: Event) -> bytes:
+        """One line."""
+        verdict, relayed, operation = event.verdict, event.relayed, operation_name(event)
+        executes = is_execution(event)
+        frame = self._frame(event, executes)
+        flow = flow_of(event)
+        return "".join(
+            (
+                self._known_opening(
+                    class_name(event),
+                    operation,
+                    executes,
+                    verdict.action if verdict else "",
+                    _THROTTLED_SEVERITY if operation == _NOTICE else severity(event),
+                ),
+                # first what workloads say, then what is known and was decided
+                self._known_pair("msg", verdict.message) if verdict else "",
+                # paths and addresses come again; command lines are long and seldom do
+                (self._slot if executes else self._known_slot)("cs6", "Resource", event.resource or ""),
+                self._known_slot("flexString1", "Data", event.data),
+                frame.source,
+                self._target(event, executes, flow),
+                self._hashes(relayed, executes) if relayed else "",
+                frame.process,
+                self._known_addresses(flow) if flow is not NO_FLOW else "",
+                self._known_slot("cs1", "PolicyName", verdict.policy) if verdict else "",
+                frame.names,
+                self._known_tags(verdict.tags) if verdict else "",
+                frame.place,
+                self._decision(verdict) if verdict else "",
+                f"outcome=failure {self._known_pair('reason', result_name(event))}"
+                if event.error
+                else "outcome=success ",
+                _counted(event.folded) if event.folded else "",
+                f"externalId={_id(event)} " if self._with_id else "",
+                f"cat={_NO_CLASS.sub('_', operation)} " if relayed else f"cat={operation} ",
+                f"rt={event.time_ns // 1_000_000}",
+            )
+        ).encode()
+
+    # What is known of whoever acted
+
+    def _frame(self, event: Event, executes: bool) -> _Frame:
+        made_of = (
+            event.process,
+            event.workload,
+            event.source,
+            event.parent_executable,
+            event.host_ppid,
+            event.ppid,
+            event.pid,
+            event.uid,
+            event.user,
+            event.cwd,
+            event.tty,
+            event.node,
+            event.exec_session,
+        )
+        key = event.host_pid, executes
+        frame = self._frames.get(key)
+        if frame is None or frame.made_of != made_of:
+            if len(self._frames) >= _FRAMES_KEPT:
+                self._frames.clear()
+            frame = self._frames[key] = _Frame(
+                made_of,
+                self._source(event),
+                self._process(event, executes),
+                self._names(event),
+                self._place(event),
+            )
+        return frame
+
+    def _source(self, event: Event) -> str:
+        session = event.exec_session
+        labels = ",".join(f"{key}={value}" for key, value in event.workload.labels.items())
+        cwd = event.cwd if not event.cwd or event.cwd.endswith("/") else f"{event.cwd}/"
+        return "".join(
+            (
+                self._own("Source", event.source) if event.source != event.process.executable else "",
+                self._own("Cwd", cwd),
+                self._own("TTY", event.tty or ""),
+                self._own("Labels", labels),
+                self._own("ExecID", session.id) + self._own("ExecComm", session.command) if session else "",
+            )
+        )
+
+    def _process(self, event: Event, executes: bool) -> str:
+        """Who executes is the parent, and the process is what it acts on; else the process acts."""
+        name, parent = event.process.executable, event.parent_executable or ""
+        process = self._pair("deviceProcessName", name)
+        if executes:
+            process += self._pair("sproc", parent) + self._pair("dproc", name)
+            numbers = _number("spid", event.host_ppid) + _number("dpid", event.host_pid)
+        else:
+            process += self._pair("sproc", name) + self._own("ParentProcessName", parent)
+            numbers = _number("spid", event.host_pid)
+            if self._is_full and event.host_ppid:
+                numbers += f"cn3Label=HostPPID cn3={event.host_ppid} "
+        if self._is_full:
+            numbers += f"cn1Label=PID cn1={event.pid} " if event.pid else ""
+            numbers += f"cn2Label=PPID cn2={event.ppid} "
+        user = self._pair("suser", event.user or "")
+        return f"{process}{_number('dvcpid', event.host_pid)}{numbers}suid={event.uid} {user}"
+
+    def _names(self, event: Event) -> str:
+        return "".join(
+            (
+                self._slot("cs2", "NamespaceName", event.workload.namespace or ""),
+                self._slot("cs3", "ClusterName", event.node.cluster),
+                self._slot("cs4", "ContainerName", event.workload.container_name or ""),
+            )
+        )
+
+    def _place(self, event: Event) -> str:
+        node, workload, owner = event.node, event.workload, event.workload.owner
+        return "".join(
+            (
+                self._slot("flexString2", "ContainerImage", workload.image or "") if self._is_full else "",
+                self._own("ContainerID", workload.container_id or ""),
+                self._pair("sourceServiceName", owner.name) + self._own("OwnerRef", owner.kind)
+                if owner
+                else "",
+                self._pair("shost", workload.pod or node.host),
+                self._pair("deviceExternalId", node.node_id or ""),
+                self._pair("dvchost", node.host),
+            )
+        )
+
+    # What is known of what was done
+
+    def _opening(self, name: str, operation: str, executes: bool, action: str, number: int) -> str:
+        noun = _NAMES.get(operation, "Activity")
+        if operation == "Process" and not executes:
+            noun = "Process activity"
+        verb = _VERBS.get(action, " audited") if action and operation != _NOTICE else ""
+        return f"{self._head}{_NO_CLASS.sub('_', name)[:_LONGEST_OTHER]}|{noun}{verb}|{number}|"
+
+    def _target(self, event: Event, executes: bool, flow: Flow) -> str:
+        if executes:
+            return self._known_path(event.process.executable)
+        if event.operation == Operation.FILE:
+            return self._known_path(event.resource or "")
+        return self._known_words(flow.path, flow.domain) if flow.path or flow.domain else ""
+
+    def _path(self, path: str) -> str:
+        return self._pair("filePath", path) + self._pair("fname", base_name(path))
+
+    def _words(self, path: str, domain: str) -> str:
+        if domain:
+            return self._pair("dhost", domain) + "app=DNS "
+        return self._pair("filePath", path) + "fileType=socket "
+
+    def _hashes(self, relayed: Relayed, executes: bool) -> str:
+        of_file, of_other = relayed.resource_hash, relayed.process_hash
+        if executes:
+            of_file, of_other = of_other, of_file
+        return "".join(
+            (
+                self._pair("fileHash", of_file),
+                self._own("ResourceHash" if executes else "ProcessHash", of_other),
+                self._own("ParentHash", relayed.parent_hash),
+                self._own("HashAlgo", relayed.hash_algorithm),
+                self._own("MaxAlertsPerSec", str(relayed.max_alerts_per_s or "")),
+                self._own("DroppingAlertsInterval", str(relayed.throttled_s or "")),
+            )
+        )
+
+    def _tags(self, tags: tuple[str, ...]) -> str:
+        attacks = techniques(tags) if self._with_attack else ()
+        attack = f"{self._pair('threatAttackID', attacks[0])}frameworkName=MITRE ATT&CK " if attacks else ""
+        return self._slot("cs5", "Tags", ",".join(tags)) + attack
+
+    def _decision(self, verdict: Verdict) -> str:
+        return self._known_pair("deviceFacility", verdict.enforcer) + self._known_pair("act", verdict.action)
+
+    # How it is written
+
+    def _slot(self, key: str, label: str, text: str) -> str:
+        """A custom field with its label: neither ever without the other."""
+        return f"{key}Label={label} {self._pair(key, text)}" if text else ""
+
+    def _own(self, name: str, text: str) -> str:
+        return self._pair(f"KubeArmor{name}", text, _LONGEST_OWN) if self._is_full else ""
+
+    def _pair(self, key: str, text: str, longest: int = 0) -> str:
+        if not text:
+            return ""
+        text = text[: longest or _LONGEST.get(key, _LONGEST_OTHER)]
+        if text.isprintable():
+            text = text.replace("\\", "\\\\").replace("=", self._equals)
+        else:
+            text = text.translate(self._escapes)
+        return f"{key}={text} "
+
+
+def _addresses(flow: Flow) -> str:
+    source, destination = flow.source, flow.destination
+    parts = []
+    if source.address:
+        label, key = ("c6a2Label=Source IPv6 Address ", "c6a2") if source.is_ipv6 else ("", "src")
+        parts.append(f"{label}{key}={source.address} ")
+    if source.port:
+        parts.append(f"spt={source.port} ")
+    if destination.address:
+        label, key = ("c6a3Label=Destination IPv6 Address ", "c6a3") if destination.is_ipv6 else ("", "dst")
+        parts.append(f"{label}{key}={destination.address} ")
+    if destination.port:
+        parts.append(f"dpt={destination.port} ")
+    if flow.transport and flow.transport != "unix":
+        parts.append(f"proto={flow.transport.upper()} ")
+    if flow.direction:
+        parts.append(f"deviceDirection={int(flow.direction == 'outbound')} ")
+    return "".join(parts)
+
+
+def _counted(folded: Folded) -> str:
+    return f"start={folded.first_ns // 1_000_000} end={folded.last_ns // 1_000_000} cnt={folded.count} "
+
+
+def _number(key: str, number: int) -> str:
+    return f"{key}={number} " if 0 < number <= _INT32_MAX else ""
+
+
+def _id(event: Event) -> str:
+    """What no other event of its node is called, in the 40 characters that there are."""
+    folded = f"-{event.folded.count:x}" if event.folded else ""
+    return f"{event.time_ns:x}-{event.sequence:x}{folded}"[:40]
