@@ -50,10 +50,12 @@ def test_kernel_names_are_shown_whole() -> None:
 
 
 def test_formats_are_documented() -> None:
-    """Each format has its page."""
-    pages = {page.stem for page in ROOT.glob("docs/formats/*.md")}
+    """Each format has its page; another way to write the same, as `otel-protobuf` is, stands on the page of `otel`."""
+    pages = {page.stem: page.read_text() for page in ROOT.glob("docs/formats/*.md")}
+    page_of = {name: name.partition("-")[0] for name in FORMATS.names()}
 
-    assert set(FORMATS.names()) == pages
+    assert set(page_of.values()) == pages.keys()
+    assert [name for name, page in page_of.items() if name not in pages[page]] == []
 
 
 def test_settings_are_documented() -> None:

@@ -44,6 +44,8 @@ FORMATS: Final = Shelf(
     {
         "cef": "hauberk.formats.cef:Cef",
         "kubearmor": "hauberk.formats.kubearmor:KubeArmor",
+        "otel": "hauberk.formats.otel:Otel",
+        "otel-protobuf": "hauberk.formats.otel:OtelProtobuf",
         "text": "hauberk.formats.text:Text",
     },
 )

@@ -8,7 +8,6 @@ The classes below are the schema, each a run of fields that stand together, in t
 What is empty is left out, but for `PPID` and `UID`, which are always there.
 """
 
-import json
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -17,6 +16,7 @@ import msgspec
 
 from hauberk.formats import Format
 from hauberk.formats.names import OPERATIONS, type_name
+from hauberk.formats.printable import printable_json
 from hauberk.formats.results import PASSED, result_text
 from hauberk.model.event import Event
 from hauberk.model.policy import Verdict
@@ -127,7 +127,6 @@ class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Format(encode, "application/x-ndjson")
 
 
-_DEL: Final = 0x7F
 _FRAMES_KEPT: Final = 4096
 _frames: dict[int, _Frame] = {}
 """The last frame by host PID. Without them, an event takes twice as long."""
@@ -150,9 +149,9 @@ def encode(event: Event) -> bytes:
             result_text(event.error) if event.error else PASSED,
         )
     )
-    if not what.isascii() or _DEL in what:
-        what = _printable(what)
-    return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), frame.who, what[1:-1], frame.where))
+    return b"".join(
+        (_opening(second), b'%06dZ",' % (rest_ns // 1000), frame.who, printable_json(what)[1:-1], frame.where)
+    )
 
 
 def _encode_alert(event: Event, verdict: Verdict) -> bytes:
@@ -239,7 +238,7 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
 
 def _inside(*parts: msgspec.Struct) -> bytes:
     """What these say one after the other, without the braces."""
-    return _printable(b",".join([inside for part in parts if (inside := _encode(part)[1:-1])]))
+    return printable_json(b",".join([inside for part in parts if (inside := _encode(part)[1:-1])]))
 
 
 def _who(event: Event) -> Who:
@@ -280,14 +279,3 @@ def _where(event: Event) -> Where:
         node_id=event.node.node_id or "",
         user_name=event.user or "",
     )
-
-
-def _printable(encoded: bytes) -> bytes:
-    r"""The same JSON without what moves a cursor, ends a line or turns text round: ``\u202e`` for it.
-
-    ASCII has none of it but DEL: of that, the encoder has escaped the other control characters.
-    """
-    text = encoded.decode()
-    if text.isprintable():
-        return encoded
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()

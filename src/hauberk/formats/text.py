@@ -11,6 +11,7 @@ import msgspec
 
 from hauberk.abi import Operation
 from hauberk.formats import Format
+from hauberk.formats.printable import printable_text
 from hauberk.formats.results import result_text
 from hauberk.model.event import Event
 from hauberk.model.policy import Action
@@ -106,15 +107,15 @@ def _columns(event: Event) -> _Columns:
     return _Columns(
         f"{local}.{event.time_ns // 1_000_000 % 1000:03d}",
         f"{event.operation.name.capitalize():<7}",
-        f"{_visible(where):<16}",
-        f"{_visible(event.user or str(event.uid)):<8}",
-        f"{_visible(name)}:{event.host_pid}".ljust(22),
-        f"{_visible(call):<10}",
+        f"{printable_text(where):<16}",
+        f"{printable_text(event.user or str(event.uid)):<8}",
+        f"{printable_text(name)}:{event.host_pid}".ljust(22),
+        f"{printable_text(call):<10}",
         _verdict(event),
-        _visible(event.resource or ""),
-        _visible(arguments),
+        printable_text(event.resource or ""),
+        printable_text(arguments),
         result_text(event.error),
-        _visible(event.verdict.message) if event.verdict else "",
+        printable_text(event.verdict.message) if event.verdict else "",
     )
 
 
@@ -125,13 +126,7 @@ def _verdict(event: Event) -> str:
         return ""
     severity = f" (severity {verdict.severity})" if verdict.severity else ""
     count = f" ×{event.folded.count}" if event.folded else ""
-    return _visible(f"{verdict.action} {verdict.policy}{severity}{count}")
-
-
-def _visible(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable_text(f"{verdict.action} {verdict.policy}{severity}{count}")
 
 
 def _shorten(text: str) -> str:

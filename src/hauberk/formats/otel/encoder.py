@@ -1,0 +1,197 @@
+"""Events to messages, remembering what was written before.
+
+Nearly all of a message is the same for many events: the workload and the process, from one to the next; how it
+was done, for all who do it; what is opened again and again. So those runs of attributes are kept as bytes, and
+only the time, the ID and the body are written anew. Without that, an event takes five times as long.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from hauberk.abi import Operation
+from hauberk.formats import kubearmor
+from hauberk.formats.otel import mapping
+from hauberk.formats.otel.mapping import Value
+from hauberk.formats.otel.wire import Envelope, Wire
+from hauberk.model.event import Event, Node
+from hauberk.model.workload import Workload
+
+_NETWORK: Final = Operation.NETWORK
+_NS: Final = 1_000_000_000
+
+_KEPT: Final = 8192
+"""How many runs of a kind are kept; all are forgotten at once, which costs less than knowing the oldest."""
+
+_KEPT_BYTES: Final = 4096
+"""Longest run that is kept."""
+
+_NOT_OF_THE_ADAPTER: Final = frozenset(
+    {
+        *("Timestamp", "EventData", "UserName", "NodeID", "ExecEvent", "KubeArmorVersion"),
+        *("ProcessHash", "ParentHash", "ResourceHash", "HashAlgo"),
+        *("MaxAlertsPerSec", "DroppingAlertsInterval"),
+    }
+)
+"""What KubeArmor's otel-adapter does not have in its bodies: the time of a record, and fields younger than it."""
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """What does not change from one event of a process to the next."""
+
+    made_of: tuple[object, ...]
+    envelope: Envelope
+    process: bytes
+
+
+class _Memo:
+    """Runs of attributes by what they are made of."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[object, ...], bytes] = {}
+        self.find = self._runs.get
+
+    def keep(self, made_of: tuple[object, ...], run: bytes) -> bytes:
+        if len(run) <= _KEPT_BYTES:
+            if len(self._runs) >= _KEPT:
+                self._runs.clear()
+            self._runs[made_of] = run
+        return run
+
+
+class Encoder:
+    """Writes events by one wire and one set of settings."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        has_attributes: bool,
+        has_adapter_body: bool,
+        labels: bool,
+        service_from_labels: bool,
+    ) -> None:
+        self._wire = wire
+        self._has_adapter_body = has_adapter_body
+        self._labels = labels
+        self._service_from_labels = service_from_labels
+        self._frames: dict[int, _Frame] = {}
+        """The last frame by host PID."""
+
+        self._envelopes: dict[str | None, tuple[Node, Workload, Envelope]] = {}
+        """The last envelope by container ID."""
+
+        self._acts = _Memo()
+        self._objects = _Memo()
+        self._names: dict[tuple[Operation, bool], bytes] = {
+            (operation, is_alert): wire.name(mapping.name_of(operation, is_alert))
+            for operation in Operation
+            if operation is not Operation.COUNT
+            for is_alert in (False, True)
+        }
+        self._bare = wire.envelope(None)
+        self._nameless = wire.name("")
+        self.encode: Callable[[Event], bytes] = self._record if has_attributes else self._adapter_record
+
+    def _record(self, event: Event) -> bytes:
+        wire, verdict, time_ns = self._wire, event.verdict, mapping.time_of(event)
+        frame = self._frame(event)
+        runs = [
+            frame.process,
+            self._act(event),
+            self._object(event),
+            wire.attributes({"log.record.uid": event.id}),
+        ]
+        if verdict is not None or event.folded is not None:
+            runs.append(wire.attributes(mapping.verdict_attributes(event)))
+        return wire.message(
+            frame.envelope,
+            time_ns,
+            time_ns,
+            mapping.severity_of(event),
+            str(verdict.severity) if verdict is not None and verdict.severity else "",
+            wire.body(_adapter_body(event) if self._has_adapter_body else mapping.body_of(event)),
+            runs,
+            self._names[event.operation, verdict is not None],
+        )
+
+    def _adapter_record(self, event: Event) -> bytes:
+        time_ns = mapping.time_of(event)
+        body = self._wire.body(_adapter_body(event))
+        return self._wire.message(
+            self._bare, time_ns - time_ns % _NS, time_ns, 0, "", body, (), self._nameless
+        )
+
+    def _frame(self, event: Event) -> _Frame:
+        made_of = (
+            event.process,
+            event.workload,
+            event.node,
+            mapping.command_line_of(event),
+            event.source,
+            event.parent_executable,
+            event.host_ppid,
+            event.ppid,
+            event.pid,
+            event.uid,
+            event.user,
+            event.cwd,
+            event.tty,
+            event.exec_session,
+        )
+        frame = self._frames.get(event.host_pid)
+        if frame is None or frame.made_of != made_of:
+            run = self._wire.attributes(mapping.process_attributes(event))
+            frame = _Frame(made_of, self._envelope(event), run)
+            if len(run) <= _KEPT_BYTES:
+                if len(self._frames) >= _KEPT:
+                    self._frames.clear()
+                self._frames[event.host_pid] = frame
+        return frame
+
+    def _envelope(self, event: Event) -> Envelope:
+        node, workload = event.node, event.workload
+        kept = self._envelopes.get(workload.container_id)
+        if kept is not None and kept[0] == node and kept[1] == workload:
+            return kept[2]
+        resource = mapping.resource_attributes(
+            node, workload, labels=self._labels, service_from_labels=self._service_from_labels
+        )
+        envelope = self._wire.envelope(resource)
+        if len(self._envelopes) >= _KEPT:
+            self._envelopes.clear()
+        self._envelopes[workload.container_id] = (node, workload, envelope)
+        return envelope
+
+    def _act(self, event: Event) -> bytes:
+        made_of = (
+            event.operation,
+            event.verdict is None,
+            event.workload.container_id is None,
+            event.data,
+            event.error,
+            *event.details.items(),
+        )
+        return self._acts.find(made_of) or self._acts.keep(
+            made_of, self._wire.attributes(mapping.act_attributes(event))
+        )
+
+    def _object(self, event: Event) -> bytes:
+        made_of: tuple[object, ...] = event.operation, event.resource
+        if event.operation == _NETWORK:  # its named values tell of addresses, too
+            made_of += tuple(event.details.items())
+        found = self._objects.find(made_of)
+        if found is None:
+            found = self._objects.keep(made_of, self._wire.attributes(mapping.object_attributes(event)))
+        return found
+
+
+def _adapter_body(event: Event) -> dict[str, Value]:
+    """What KubeArmor's otel-adapter makes of an event: its native JSON, in which numbers are floats."""
+    told: dict[str, Value] = msgspec.json.decode(kubearmor.encode(event))
+    return {
+        key: float(value) if isinstance(value, int) else value
+        for key, value in told.items()
+        if key not in _NOT_OF_THE_ADAPTER
+    }
