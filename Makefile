@@ -15,7 +15,7 @@ BPF_HEADERS := $(wildcard bpf/*.h bpf/lib/*.h)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -target bpf -mcpu=v3 \
 	-D__TARGET_ARCH_x86 -idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf
 
-.PHONY: run test check bpf abi test-kernel test-guest bench clean system venv
+.PHONY: run test check bpf abi proto test-kernel test-guest bench clean system venv
 
 run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
 	@$(BIN)/hauberk agent $(ARGS)
@@ -49,6 +49,9 @@ build/abi.bpf.o: bpf/abi.bpf.c bpf/abi.h
 abi: build/abi.bpf.o venv ## write abi.py from bpf/abi.h, constants.py from the kernel's headers
 	$(BIN)/python tools/gen_abi.py build/abi.bpf.o src/hauberk/abi.py
 	$(BIN)/python tools/gen_constants.py src/hauberk/constants.py
+
+proto: venv ## write src/hauberk/*/*_pb2.py from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/hauberk --pyi_out=src/hauberk $(shell cd proto && echo */*.proto)
 
 actors: system
 	@$(MAKE) --no-print-directory -C tests/actors

@@ -28,6 +28,7 @@ from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
 from hauberk.enrich.throttle import Throttle
 from hauberk.enrich.visibility import hidden_operations
+from hauberk.enrich.waiting import Waiting
 from hauberk.errors import KernelError, PolicyError
 from hauberk.metrics import Ledger, OutputCounts
 from hauberk.model.event import Event, Node
@@ -35,6 +36,8 @@ from hauberk.model.policy import Action
 from hauberk.model.workload import Workload
 from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.policy.decide import Numbered, Posture
+from hauberk.runtimes import sources_of
+from hauberk.runtimes.watcher import Runtimes
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.pins import MOUNT as PINS_MOUNT
 from hauberk.sensor.pins import Pins
@@ -120,8 +123,18 @@ class Agent:
             hidden_of=self._hidden_of,
             hide=self._kernel.hide,
             find_rule=self._find_rule,
+            awaits=self._awaits,
             on_workload=self._learn_workload,
             on_removed=self._forget_workload,
+        )
+        self._runtimes = Runtimes(sources_of(config.runtimes), complain, patience_s=config.name_wait_s)
+        self.waiting = Waiting(
+            ledger,
+            is_wanted=lambda workload: self._selection.wants_workload(
+                workload.container_id, workload.container_name
+            ),
+            log_wait_s=config.name_wait_s,
+            alert_wait_s=config.alert_name_wait_s,
         )
         self._directory = PolicyDirectory(Path(config.policies)) if config.enforce != "off" else None
         self._has_lsm = report.denies and config.enforce == "auto"
@@ -142,8 +155,15 @@ class Agent:
         """The operations that are not visible, a bit for each."""
         return self._hidden[workload.is_host]
 
+    def _awaits(self, container_id: str) -> bool:
+        return self.waiting.is_expected(container_id)
+
     def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
         self._workloads[cgroup_id] = workload
+        if workload.container_name is not None:
+            self.waiting.tell(workload)
+        elif workload.container_id is not None and self._runtimes.ask(workload.container_id):
+            self.waiting.expect(workload.container_id, time.monotonic_ns())
         self._kernel.hide(cgroup_id, self._hidden_of(workload))
         if self._installed:
             try:
@@ -155,6 +175,18 @@ class Agent:
         self._workloads.pop(cgroup_id, None)
         if self._installed:
             self._installed.forget(cgroup_id)
+
+    def _take_news(self) -> bool:
+        """Take in what runtimes have told; whether they have told anything."""
+        told = self._runtimes.news()
+        for news in told:
+            container = news.container
+            self.pipeline.workloads.tell_of_runtime(
+                news.container_id,
+                container.workload if container else None,
+                container.cgroup if container else None,
+            )
+        return bool(told)
 
     def _refresh_policies(self) -> None:
         """Put into force what has changed in the directory of policies; what is bad is said and left out."""
@@ -171,10 +203,10 @@ class Agent:
             if self._installed:
                 self._installed.replace(policies)
                 for policy in policies:
-                    if policy.asks_for_pods:
+                    if policy.asks_for_pods and not self._runtimes.are_found:
                         complain(
-                            f"{policy.file}: {policy.name} selects by namespace or label, which nobody tells of "
-                            "yet: it holds for no container; select by container name instead"
+                            f"{policy.file}: {policy.name} selects by namespace or label, and no container runtime "
+                            "was found that would tell them: it holds for no container so far"
                         )
                 self._pins.remove(but=self._pinned)
                 complain(f"policies in force: {len(policies)}, {self._mode}")
@@ -244,6 +276,8 @@ class Agent:
             for name, cost in self._kernel.missing.items():
                 complain(f"without {name}: {cost}; `hauberk probe` tells why")
             # attached first and asked for the past second: nothing falls in between
+            stack.callback(self._runtimes.close)
+            self._runtimes.look()
             yield from self._procfs.cgroups()
             yield from self._procfs.processes()
             self._refresh_policies()
@@ -253,15 +287,18 @@ class Agent:
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
                 batch = self._read(ring)
+                told = self._take_news()
+                if batch or told or self.waiting:
+                    yield batch  # or time passes
                 if batch:
                     sleep_s = _POLL_S
-                    yield batch
                 else:
-                    time.sleep(sleep_s)
+                    self._runtimes.woken.wait(sleep_s)
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
                 if time.monotonic() > next_refresh:
                     self._refresh()
                     self._refresh_policies()
+                    self._runtimes.look()
                     next_refresh = time.monotonic() + 1
                     yield b""  # time passes
             self._kernel.detach()
@@ -324,17 +361,24 @@ def tell(
     pipeline: Pipeline,
     receivers: Sequence[Receiver],
     throttle: Throttle | None = None,
+    waiting: Waiting | None = None,
     now_ns: Callable[[], int] = time.time_ns,
 ) -> None:
     """The whole way, from batches to receivers, until there are no more."""
     gc.set_threshold(_GC_THRESHOLD)
-    for batch in batches:
-        events = pipeline.events(batch)
+
+    def put(events: list[Event]) -> None:
         if throttle:
             events = _fold(events, throttle, now_ns(), pipeline.ledger)
         if events:
             for receiver in receivers:
                 receiver.put(events)
+
+    for batch in batches:
+        events = pipeline.events(batch)
+        put(events if waiting is None else waiting.pass_on(events, time.monotonic_ns()))
+    if waiting is not None:
+        put(waiting.flush())
     if throttle and (events := throttle.flush()):
         pipeline.ledger.summaries += len(events)
         for receiver in receivers:
@@ -362,7 +406,7 @@ def run(config: Config, ledger: Ledger) -> None:
 
             server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
             stack.callback(server.close)
-        tell(agent.batches(), agent.pipeline, [outputs], _throttle(config))
+        tell(agent.batches(), agent.pipeline, [outputs], _throttle(config), agent.waiting)
 
 
 def uninstall() -> int:
@@ -379,10 +423,13 @@ def record(config: Config, path: Path, ledger: Ledger) -> None:
         _on_signals(agent, None)
         agent.on_look_up = recorder.write  # what is asked of procfs now cannot be asked at replay
         for batch in agent.batches():
-            events = agent.pipeline.events(batch)
+            events = agent.waiting.pass_on(agent.pipeline.events(batch), time.monotonic_ns())
             recorder.write(batch)
             counts.offered += len(events)
             counts.delivered += len(events)
+        rest = len(agent.waiting.flush())
+        counts.offered += rest
+        counts.delivered += rest
 
 
 def replay(config: Config, path: Path, ledger: Ledger) -> None:

@@ -200,6 +200,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ring_bytes: Annotated[int, Meta(ge=_MEBIBYTE)] = 16 * _MEBIBYTE
     """Size of the kernel's ring buffer, a power of two."""
 
+    runtimes: tuple[str, ...] = ("auto",)
+    """Where container runtimes are asked: auto, off, or KIND:PATH such as docker:/run/docker.sock."""
+
+    name_wait_s: Annotated[float, Meta(ge=0)] = 2.0
+    """How long events of a container that its runtime has not told of yet wait for its name."""
+
+    alert_name_wait_s: Annotated[float, Meta(ge=0)] = 0.5
+    """The same for alerts, and for what waits before them."""
+
     policies: str = "/var/lib/hauberk/policies"
     """The directory of the policies that are in force; it is watched."""
 

@@ -5,6 +5,7 @@ HauberkError
 ├── DecodeError        bytes from the kernel, or of a recording, are not what we know
 ├── KernelError        the kernel refused: program load, attach, map
 ├── PolicyError        a policy document is wrong, or holds more than can be enforced
+├── RuntimeUnreachable a container runtime does not answer; to be asked again
 └── SinkError          a destination cannot be written to; to be tried again
     ├── SinkBusy       ... and says when
     └── SinkRefused    a destination will never take what it was given
@@ -78,3 +79,9 @@ class PolicyError(HauberkError):
     """A policy document is wrong, or holds more than can be enforced; names file and line."""
 
     exit_code = 3
+
+
+class RuntimeUnreachable(HauberkError):
+    """A container runtime does not answer; what it is asked is to be asked again."""
+
+    exit_code = 7

@@ -103,6 +103,15 @@ class Ledger(msgspec.Struct):
 
     summaries: int = 0
 
+    waited: int = 0
+    """Events that waited for the name of their container. They are in `offered` once they have it, or enough."""
+
+    unnamed: int = 0
+    """Those of them that went out without."""
+
+    waiting: int = 0
+    """Those that still wait."""
+
     outputs: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
 
     def filter(self, reason: str) -> None:
@@ -110,7 +119,14 @@ class Ledger(msgspec.Struct):
 
     @property
     def offered(self) -> int:
-        return self.decoded - self.state - sum(self.filtered.values()) - self.folded + self.summaries
+        return (
+            self.decoded
+            - self.state
+            - sum(self.filtered.values())
+            - self.folded
+            + self.summaries
+            - self.waiting
+        )
 
     def operations(self) -> Iterator[tuple[str, KernelCounts]]:
         """The kernel's counts by operation, summed over CPUs."""

@@ -87,6 +87,9 @@ class Surroundings(msgspec.Struct, kw_only=True):
     find_rule: Callable[[int, int], Numbered | None] | None = None
     """The rule that an alert names, by its set and number."""
 
+    awaits: Callable[[str], bool] | None = None
+    """Whether the name of this container is still to come: then nobody can say yet that it is not wanted."""
+
     on_workload: Callable[[int, Workload], None] | None = None
     """Told of a cgroup and its workload, as soon as both are known."""
 
@@ -196,8 +199,10 @@ class Pipeline:
     def _event(self, record: Record) -> Event | None:
         surroundings = self.surroundings
         workload = self.workloads.find(record)
-        if self._selects_workloads and not self._selection.wants_workload(
-            workload.container_id, workload.container_name
+        if (
+            self._selects_workloads
+            and not self._selection.wants_workload(workload.container_id, workload.container_name)
+            and not self._is_awaited(workload)
         ):
             self.ledger.filter("workload")
             if surroundings.leave_out_group:
@@ -224,6 +229,12 @@ class Pipeline:
             self.ledger.filter("visibility")
             return None
         return self._make_event(record, workload, process, described, verdict)
+
+    def _is_awaited(self, workload: Workload) -> bool:
+        awaits = self.surroundings.awaits
+        return bool(
+            self._selection.containers and workload.container_id and awaits and awaits(workload.container_id)
+        )
 
     def _alert(self, record: Record) -> Event | None:
         """The event of a verdict: told whatever the operator selects to see."""

@@ -9,6 +9,7 @@ import pytest
 
 from hauberk.config import SETTINGS
 from hauberk.formats import FORMATS
+from hauberk.runtimes import RUNTIMES
 from hauberk.sinks import SINKS
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_settings_are_documented() -> None:
 
 def test_shelves_load() -> None:
     """Every name on a shelf stands for something that exists."""
-    for shelf in (FORMATS, SINKS):
+    for shelf in (FORMATS, RUNTIMES, SINKS):
         for name in shelf.names():
             assert callable(shelf.load(name))
 
@@ -108,3 +109,15 @@ def test_generated_file_is_fresh(generated: str, command: list[str], tmp_path: P
     subprocess.run([sys.executable, *command, str(target)], cwd=ROOT, check=True)
 
     assert target.read_text() == (ROOT / generated).read_text()
+
+
+def test_wire_contracts_are_fresh(tmp_path: Path) -> None:
+    """What is generated from the rooms' folders of proto/ is what the generator would write today."""
+    contracts = sorted(str(path.relative_to(ROOT / "proto")) for path in ROOT.glob("proto/*/*.proto"))
+    flags = [f"-I{ROOT / 'proto'}", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags, *contracts], check=True)
+    generated = sorted(path for path in tmp_path.rglob("*_pb2.py*"))
+
+    assert len(generated) == 2 * len(contracts)
+    for path in generated:
+        assert path.read_text() == (ROOT / "src/hauberk" / path.relative_to(tmp_path)).read_text()

@@ -5,7 +5,7 @@ from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hauberk.errors import ConfigError
@@ -49,6 +49,11 @@ class LedgerCollector(Collector):
         for reason, count in list(ledger.filtered.items()):
             left_out.add_metric([reason], count)
         yield left_out
+        yield CounterMetricFamily(
+            "hauberk_waited", "Events that waited for the name of their container.", ledger.waited
+        )
+        yield CounterMetricFamily("hauberk_unnamed", "Those that went out without a name.", ledger.unnamed)
+        yield GaugeMetricFamily("hauberk_waiting", "Those that wait now.", ledger.waiting)
         unwanted = CounterMetricFamily(
             "hauberk_output_filtered", "Events that an output's filter left out.", labels=["output"]
         )

@@ -28,6 +28,10 @@ def print_ledger(ledger: Ledger) -> None:
         f"filtered {sum(ledger.filtered.values()):,}{f' ({filtered})' if filtered else ''}  "
         f"events {ledger.offered:,}"
     )
+    if ledger.waited:
+        console.print(
+            f"names   waited for by {ledger.waited:,} events, {ledger.unnamed:,} of which went out without"
+        )
     for name, output in ledger.outputs.items():
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in output.dropped.items())
         console.print(

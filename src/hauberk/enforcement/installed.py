@@ -192,6 +192,8 @@ class Installed:
                 policy, self._host_name, self._host_labels
             )
         workload = self._workloads[cgroup_id]
+        if workload.is_pause:  # it must start whatever is allowed; KubeArmor leaves it alone, too
+            return False
         return policy.kind != "KubeArmorHostPolicy" and holds_for(
             policy,
             Identity(workload.namespace, workload.labels, workload.container_name or workload.container_id),

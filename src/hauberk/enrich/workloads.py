@@ -72,6 +72,9 @@ class Workloads:
         self._containers: dict[str, tuple[Workload, set[tuple[int, bool]]]] = {}
         """By container ID: what is known of it, and which of `_found` are its."""
 
+        self._endings: dict[str, dict[str, str]] = {}
+        """Containers whose cgroups do not hold their IDs: by its last name, how the path ends and the ID."""
+
         self._removed: deque[int] = deque()
 
     def apply(self, record: Record) -> None:
@@ -86,9 +89,17 @@ class Workloads:
             self._forget(record.cgroup_id)
             self._paths[record.cgroup_id] = decode_text(record.find(ItemKind.CGROUP) or b"")
 
-    def tell_of_runtime(self, container_id: str, told: Workload | None) -> None:
-        """What its runtime says of a container, from now on; None: it knows it no more."""
+    def tell_of_runtime(self, container_id: str, told: Workload | None, cgroup: str | None = None) -> None:
+        """What its runtime says of a container, from now on; None: it knows it no more.
+
+        `cgroup`: how the path of its cgroup ends, if the ID in it would not be known for one.
+        """
         self._tell(self._by_runtime, container_id, told)
+        if cgroup:
+            endings = self._endings.setdefault(cgroup.rpartition("/")[2], {})
+            if endings.get(cgroup) != container_id:
+                endings[cgroup] = container_id
+                self._find_again(cgroup)
 
     def tell_of_pod(self, container_id: str, told: Workload | None) -> None:
         """The same, as Kubernetes has it."""
@@ -98,6 +109,7 @@ class Workloads:
         if told is None:
             if container_id not in self._containers:  # else: until its last cgroup goes
                 by.pop(container_id, None)
+                self._forget_endings(container_id)
             return
         by[container_id] = told
         if container_id not in self._containers:
@@ -127,6 +139,24 @@ class Workloads:
                     del self._containers[workload.container_id]
                     self._by_runtime.pop(workload.container_id, None)
                     self._by_pod.pop(workload.container_id, None)
+                    self._forget_endings(workload.container_id)
+
+    def _forget_endings(self, container_id: str) -> None:
+        if not self._endings:
+            return
+        for name, endings in list(self._endings.items()):
+            for ending in [ending for ending, of in endings.items() if of == container_id]:
+                del endings[ending]
+            if not endings:
+                del self._endings[name]
+
+    def _find_again(self, ending: str) -> None:
+        """A runtime has told late: cgroups that end so were not known for a container's."""
+        for cgroup_id, path in self._paths.items():
+            if ending in path:
+                for key in ((cgroup_id, True), (cgroup_id, False)):
+                    if key in self._found and self._found[key].is_host:
+                        self._settle(key)
 
     def knows(self, cgroup_id: int) -> bool:
         return cgroup_id in self._paths
@@ -143,21 +173,40 @@ class Workloads:
         key = (record.cgroup_id, inside)
         workload = self._found.get(key)
         if workload is None:
-            workload = self._resolve(record.cgroup_id, inside)
-            if record.cgroup_id in self._paths:
-                self._found[key] = workload
-                if workload.container_id:
-                    self._containers.setdefault(workload.container_id, (workload, set()))[1].add(key)
-                if self._on_found:
-                    self._on_found(record.cgroup_id, workload)
+            workload = self._settle(key) if record.cgroup_id in self._paths else self._resolve(*key)
+        return workload
+
+    def container_of(self, cgroup_id: int) -> str | None:
+        """The container that a cgroup is known to belong to."""
+        for inside in (True, False):
+            found = self._found.get((cgroup_id, inside))
+            if found and found.container_id:
+                return found.container_id
+        return self._resolve(cgroup_id, False).container_id
+
+    def _settle(self, key: tuple[int, bool]) -> Workload:
+        workload = self._found[key] = self._resolve(*key)
+        if workload.container_id:
+            self._containers.setdefault(workload.container_id, (workload, set()))[1].add(key)
+        if self._on_found:
+            self._on_found(key[0], workload)
         return workload
 
     def _resolve(self, cgroup_id: int, inside: bool) -> Workload:
         path = self._paths.get(cgroup_id, "")
-        container_id = container_id_of(path)
+        container_id = (self._endings and self._told_of(path)) or container_id_of(path)
         if container_id is None and inside:
             container_id = plain_container_id_of(path)
         if container_id is None:
             return HOST
         known = self._containers.get(container_id)
         return known[0] if known else self._merge(container_id)
+
+    def _told_of(self, path: str) -> str | None:
+        """The container that a runtime has told the cgroup of, the outermost one."""
+        names = path.split("/")
+        for index, name in enumerate(names):
+            for ending, container_id in self._endings.get(name, {}).items():
+                if "/".join(names[: index + 1]).endswith(ending):
+                    return container_id
+        return None

@@ -31,6 +31,11 @@ class Workload(msgspec.Struct, frozen=True):
 
     owner: Owner | None = None
     pod_uid: str | None = None
+    started_ns: int | None = None
+    """Nanoseconds since the Unix epoch."""
+
+    is_pause: bool = False
+    """The container that holds a pod's namespaces open: no policy holds for it."""
 
     @property
     def is_host(self) -> bool:
@@ -54,4 +59,6 @@ def merge(runtime: Workload, pod: Workload) -> Workload:
         labels=pod.labels if pod.pod else runtime.labels,
         owner=pod.owner or runtime.owner,
         pod_uid=pod.pod_uid or runtime.pod_uid,
+        started_ns=runtime.started_ns or pod.started_ns,
+        is_pause=runtime.is_pause,
     )

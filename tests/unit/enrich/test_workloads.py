@@ -90,6 +90,11 @@ def acting(cgroup_id: int) -> Record:
     return _record(cgroup_id, Hook.EXEC)
 
 
+def on_host(cgroup_id: int) -> Record:
+    """With the host's PIDs."""
+    return replace(acting(cgroup_id), pid_ns=HOST_PID_NS)
+
+
 def _record(cgroup_id: int, hook: Hook, items: tuple[tuple[int, int, bytes], ...] = ()) -> Record:
     fields: dict[str, object] = dict.fromkeys(Record.__struct_fields__, 0)
     return Record(**fields | {"cgroup_id": cgroup_id, "hook": int(hook), "items": items, "pid_ns": 2})  # type: ignore[arg-type]
@@ -155,3 +160,27 @@ def test_who_is_told_to_be_gone_keeps_its_name_while_it_has_a_cgroup(workloads: 
         workloads.apply(gone(cgroup_id))
     workloads.apply(born(7, f"/docker/{ID}"))
     assert workloads.find(acting(7)) == Workload(ID)
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_container_by_the_cgroup_that_its_runtime_told(workloads: Workloads, told_first: bool) -> None:
+    """Of `ctr run`, one with the host's PIDs too: nothing in the path says that it is a container."""
+    named = Workload(container_id="web", container_name="web")
+    if told_first:
+        workloads.tell_of_runtime("web", named, "/default/web")
+    workloads.apply(born(1, "/default/web"))
+    workloads.apply(born(2, "/default/web/below"))
+    workloads.apply(born(3, "/default/web2"))
+    host = [workloads.find(on_host(cgroup_id)) for cgroup_id in (1, 2, 3)]
+    if not told_first:
+        assert all(each.is_host for each in host)
+        workloads.tell_of_runtime("web", named, "/default/web")
+
+    assert [workloads.find(on_host(cgroup_id)).container_name for cgroup_id in (1, 2, 3)] == [
+        "web",
+        "web",
+        None,
+    ]
+    assert workloads.container_of(2) == "web"
+    workloads.tell_of_runtime("web", None)
+    assert workloads.find(on_host(1)).container_name == "web"  # until its last cgroup goes
