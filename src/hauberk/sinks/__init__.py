@@ -73,6 +73,7 @@ SINKS: Final = Shelf(
     {
         "stdout": "hauberk.sinks.stdout:Stdout",
         "file": "hauberk.sinks.file:File",
+        "otlp": "hauberk.sinks.otlp:Otlp",
         "syslog": "hauberk.sinks.syslog:Syslog",
     },
 )
