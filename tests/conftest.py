@@ -6,6 +6,9 @@ from collections.abc import Generator
 
 import pytest
 
+os.environ.setdefault("HAUBERK_GRPC", "off")
+# agents that are under test keep off the well-known ports: others may run beside them
+
 REQUIRED = set(filter(None, os.environ.get("HAUBERK_REQUIRE", "").split(",")))
 """Tiers whose tests must run here: a test of theirs that is skipped has failed."""
 

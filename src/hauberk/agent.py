@@ -14,10 +14,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -30,7 +30,7 @@ from hauberk.enrich.throttle import Throttle
 from hauberk.enrich.visibility import hidden_operations
 from hauberk.enrich.waiting import Waiting
 from hauberk.errors import KernelError, PolicyError
-from hauberk.metrics import Ledger, OutputCounts
+from hauberk.metrics import FeedCounts, Ledger, OutputCounts
 from hauberk.model.event import Event, Node
 from hauberk.model.policy import Action
 from hauberk.model.workload import Workload
@@ -47,6 +47,9 @@ from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.tables import TRACED, TRACED_ALL
 
+if TYPE_CHECKING:
+    from hauberk.api.feed import Feed
+
 _POLL_S: Final = 0.002
 _POLL_IDLE_S: Final = 0.02
 """How long to sleep when the ring was empty: from the first up to the second, doubling."""
@@ -56,12 +59,25 @@ _GC_THRESHOLD: Final = 50_000
 
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
+Level: TypeAlias = Literal["INFO", "WARN", "ERROR"]
 
 
-def complain(text: str) -> None:
-    """One line for the operator."""
-    sys.stderr.write(f"hauberk: {text}\n")
-    sys.stderr.flush()
+class _Voice:
+    """What the agent says of itself."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[str, str], None]] = []
+        """Told the text and KubeArmor's level of it."""
+
+    def __call__(self, text: str, level: Level = "WARN") -> None:
+        """One line for the operator."""
+        sys.stderr.write(f"hauberk: {text}\n")
+        sys.stderr.flush()
+        for listener in self.listeners:
+            listener(text, level)
+
+
+complain: Final = _Voice()
 
 
 class Receiver(Protocol):
@@ -197,7 +213,7 @@ class Agent:
             if policies is None:
                 return
             for problem in self._directory.problems:
-                complain(str(problem))
+                complain(str(problem), "ERROR" if problem.severity == "error" else "WARN")
             if policies and not self._installed:
                 self._begin_deciding()
             if self._installed:
@@ -209,9 +225,9 @@ class Agent:
                             "was found that would tell them: it holds for no container so far"
                         )
                 self._pins.remove(but=self._pinned)
-                complain(f"policies in force: {len(policies)}, {self._mode}")
+                complain(f"policies in force: {len(policies)}, {self._mode}", "INFO")
         except PolicyError as error:
-            complain(f"the policies in force stay as they are: {error}")
+            complain(f"the policies in force stay as they are: {error}", "ERROR")
 
     @property
     def _mode(self) -> str:
@@ -272,7 +288,9 @@ class Agent:
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
-            complain(f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}")
+            complain(
+                f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}", "INFO"
+            )
             for name, cost in self._kernel.missing.items():
                 complain(f"without {name}: {cost}; `hauberk probe` tells why")
             # attached first and asked for the past second: nothing falls in between
@@ -305,7 +323,7 @@ class Agent:
             while batch := self._read(ring):
                 yield batch
             if self._pinned:
-                complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that")
+                complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
             self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
 
@@ -401,12 +419,32 @@ def run(config: Config, ledger: Ledger) -> None:
         outputs = open_outputs(config, ledger, complain)
         stack.callback(outputs.close, _CLOSE_S)
         _on_signals(agent, outputs)
+        receivers: list[Receiver] = [outputs]
+        if config.grpc != "off":
+            receivers.append(stack.enter_context(_open_feed(config, ledger)))
         if config.metrics:
             from hauberk.api.prometheus import MetricsServer
 
             server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
             stack.callback(server.close)
-        tell(agent.batches(), agent.pipeline, [outputs], _throttle(config), agent.waiting)
+        tell(agent.batches(), agent.pipeline, receivers, _throttle(config), agent.waiting)
+
+
+@contextmanager
+def _open_feed(config: Config, ledger: Ledger) -> "Iterator[Feed]":
+    """KubeArmor's gRPC services while this lasts; raises ConfigError. Readers have what waits before it ends."""
+    from hauberk.api.door import Door
+    from hauberk.api.feed import Feed
+
+    ledger.feed = FeedCounts()
+    feed = Feed(this_node(config), ledger.feed)
+    door = Door(config, feed, complain)
+    complain.listeners.append(feed.say)
+    try:
+        yield feed
+    finally:
+        complain.listeners.remove(feed.say)
+        door.close()
 
 
 def uninstall() -> int:

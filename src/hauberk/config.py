@@ -241,6 +241,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metrics: str = ""
     """ADDRESS:PORT on which Prometheus may read the ledger, such as 127.0.0.1:9464; empty: nowhere."""
 
+    grpc: str = "127.0.0.1:32767"
+    """ADDRESS:PORT of KubeArmor's gRPC services, or off."""
+
+    grpc_health: str = "127.0.0.1:32766"
+    """ADDRESS:PORT where only the health service is, never with TLS, for the probes of Kubernetes; or off."""
+
+    grpc_plaintext: bool = False
+    """Serve other machines at `grpc` though there is no TLS."""
+
+    tls_cert: str = ""
+    """Our certificate in PEM, with those that signed it; followed when it changes. Empty: no TLS."""
+
+    tls_key: str = ""
+    """Its key."""
+
+    tls_client_ca: str = ""
+    """Who signs the certificates that clients must show; empty: they need none."""
+
     def __post_init__(self) -> None:
         if self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring_bytes {self.ring_bytes} is not a power of two")

@@ -77,6 +77,23 @@ class OutputCounts(msgspec.Struct):
         return self.offered - self.filtered - self.delivered - sum(self.dropped.values())
 
 
+class FeedCounts(msgspec.Struct):
+    """What became of events at KubeArmor's gRPC feed: each reader is offered what comes while it is there."""
+
+    offered: int = 0
+    readers: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
+    """By what they read and where they are: ``alerts ipv4:127.0.0.1:48312``; those that went, by what they read."""
+
+    def forget(self, name: str, stream: str) -> None:
+        """A reader is gone: add its account to that of all who are."""
+        gone = self.readers.pop(name)
+        kept = self.readers.setdefault(stream, OutputCounts())
+        kept.offered += gone.offered
+        kept.delivered += gone.delivered
+        for reason, count in gone.dropped.items():
+            kept.drop(reason, count)
+
+
 class Ledger(msgspec.Struct):
     """The account of one run of the agent."""
 
@@ -113,6 +130,8 @@ class Ledger(msgspec.Struct):
     """Those that still wait."""
 
     outputs: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
+    feed: FeedCounts | None = None
+    """None: it is off."""
 
     def filter(self, reason: str) -> None:
         self.filtered[reason] = self.filtered.get(reason, 0) + 1
@@ -154,4 +173,8 @@ class Ledger(msgspec.Struct):
         for name, output in self.outputs.items():
             found[f"output {name}: offered"] = self.offered - output.offered
             found[f"output {name}: offered - filtered - delivered - dropped"] = output.difference
+        if self.feed:
+            found["feed: offered"] = self.offered - self.feed.offered
+            for name, reader in self.feed.readers.items():
+                found[f"reader {name}: offered - delivered - dropped"] = reader.difference
         return {name: difference for name, difference in found.items() if difference}

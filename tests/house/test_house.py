@@ -86,12 +86,13 @@ def test_commands_have_help(command: str) -> None:
 
 def test_help_needs_no_kernel() -> None:
     """The command line can be imported without the agent, its programs or the metrics server."""
-    code = "import sys, hauberk.cli.main; print(*sorted(m for m in sys.modules if m.startswith('hauberk') or 'prom' in m))"
+    code = "import sys, hauberk.cli.main; print(*sorted(m for m in sys.modules if m.startswith('hauberk') or 'prom' in m or 'grpc' in m))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
 
     assert "hauberk.agent" not in loaded
     assert "prometheus_client" not in loaded
+    assert "grpc" not in loaded
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from hauberk.errors import ConfigError
-from hauberk.metrics import Ledger
+from hauberk.metrics import FeedCounts, Ledger
 
 
 class LedgerCollector(Collector):
@@ -69,6 +69,25 @@ class LedgerCollector(Collector):
         yield unwanted
         yield delivered
         yield dropped
+        if ledger.feed:
+            yield from _readers(ledger.feed)
+
+
+def _readers(feed: FeedCounts) -> Iterable[Metric]:
+    """Of each reader of the gRPC feed, and of all that are gone."""
+    offered = CounterMetricFamily(
+        "hauberk_reader_offered", "What came while a reader was there.", labels=["reader"]
+    )
+    delivered = CounterMetricFamily("hauberk_reader_delivered", "What a reader was sent.", labels=["reader"])
+    dropped = CounterMetricFamily(
+        "hauberk_reader_dropped", "What made room before a reader took it.", labels=["reader", "reason"]
+    )
+    for name, counts in list(feed.readers.items()):
+        offered.add_metric([name], counts.offered)
+        delivered.add_metric([name], counts.delivered)
+        for reason, count in list(counts.dropped.items()):
+            dropped.add_metric([name, reason], count)
+    yield from (offered, delivered, dropped)
 
 
 class MetricsServer:

@@ -40,6 +40,13 @@ def print_ledger(ledger: Ledger) -> None:
             f"{f' ({dropped})' if dropped else ''}",
             markup=False,
         )
+    for name, reader in ledger.feed.readers.items() if ledger.feed else ():
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in reader.dropped.items())
+        console.print(
+            f"reader  {name}  offered {reader.offered:,}  delivered {reader.delivered:,}  "
+            f"dropped {sum(reader.dropped.values()):,}{f' ({dropped})' if dropped else ''}",
+            markup=False,
+        )
     differences = ledger.differences()
     if differences:
         for what, difference in differences.items():
