@@ -37,7 +37,7 @@ enum hook {
 	HOOK_NONE = 0,
 	HOOK_SYSCALL = 1,  /* tp_btf/sys_exit */
 	HOOK_EXEC = 2,	   /* tp_btf/sched_process_exec */
-	HOOK_FORK = 3,	   /* tp_btf/sched_process_fork */
+	HOOK_FORK = 3,	   /* tp_btf/sched_process_fork; arguments: who forked (tgid) and its cgroup */
 	HOOK_EXIT = 4,	   /* tp_btf/sched_process_exit */
 	HOOK_DNS = 5,	   /* tp_btf/sys_exit of a call that sent a query to port 53 */
 	HOOK_IO_URING = 6, /* tp_btf/io_uring_complete */

@@ -127,6 +127,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (!draft || !counters || !selection)
 		return 0;
 	draft->record.arguments[0] = parent->tgid;
+	draft->record.arguments[1] = cgroup_id_of(parent, selection);
 	if (!selection->lifecycle) {
 		draft->record.flags |= RECORD_STATE;
 	} else {

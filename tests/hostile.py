@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from random import Random
 
 from hauberk.abi import Operation
-from hauberk.model.event import Event, ExecSession, Folded, Node, Relayed
+from hauberk.model.event import Event, Folded, Node, Relayed
 from hauberk.model.policy import Verdict
-from hauberk.model.process import Process
+from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import HOST, Owner, Workload
 
 _PIECES = (

@@ -17,6 +17,7 @@ from hauberk.decode.records import decode_batch
 from hauberk.decode.syscalls import SLOTS
 from hauberk.decode.text import decode_text
 from hauberk.enrich.processes import Processes
+from hauberk.enrich.sessions import Sessions
 from hauberk.enrich.workloads import Workloads
 from hauberk.metrics import ALERT_CPUS, Ledger
 from hauberk.model.event import Event, Node
@@ -37,7 +38,8 @@ _EXEC = int(Hook.EXEC)
 _STATE = int(RecordFlag.STATE)
 _ALERT = int(RecordFlag.ALERT)
 _CGROUP = int(Hook.CGROUP)
-_TELL_OF_WORKLOADS = frozenset(map(int, (Hook.CGROUP, Hook.EXEC, Hook.FORK, Hook.PROCESS)))
+_FORK = int(Hook.FORK)
+_TELL_OF_PROCESSES = frozenset(map(int, (Hook.EXEC, Hook.FORK, Hook.EXIT, Hook.PROCESS)))
 _DELETED = int(RecordFlag.DELETED)
 _LSM = int(Hook.LSM)
 _VERDICT = int(ItemKind.VERDICT)
@@ -105,6 +107,7 @@ class Pipeline:
         self.ledger = ledger
         self._selection = selection
         self._processes = Processes()
+        self._sessions = Sessions(surroundings.host_pid_ns)
         self.workloads = Workloads(surroundings.host_pid_ns, surroundings.on_workload)
         self._next_sequence: dict[int, int] = {}
         self._cwds: dict[bytes, str] = {}
@@ -122,8 +125,7 @@ class Pipeline:
     def learn(self, batch: bytes) -> None:
         """Take in what was there before: records that are no part of the account."""
         for record in decode_batch(batch).records:
-            self._processes.apply(record)
-            self._apply_workload(record)
+            self._apply(record)
 
     def events(self, batch: bytes) -> list[Event]:
         """The events of one batch that are wanted; everything else is counted."""
@@ -139,8 +141,7 @@ class Pipeline:
         for record in records:
             if record.time_ns == _BEFORE:
                 ledger.decoded -= 1
-                self._processes.apply(record)
-                self._apply_workload(record)
+                self._apply(record)
                 continue
             cpu = record.cpu if not record.flags & _ALERT else record.cpu + ALERT_CPUS
             expected = self._next_sequence.get(cpu, 0)
@@ -148,8 +149,7 @@ class Pipeline:
                 ledger.gaps[cpu] = ledger.gaps.get(cpu, 0) + record.sequence - expected
             self._next_sequence[cpu] = record.sequence + 1
             if record.hook != _SYSCALL:
-                self._processes.apply(record)
-                self._apply_workload(record)
+                self._apply(record)
             if record.flags & _STATE:
                 ledger.state += 1
                 continue
@@ -186,15 +186,42 @@ class Pipeline:
             around.hide(cgroup_id, hidden)
         return True
 
-    def _apply_workload(self, record: Record) -> None:
-        self.workloads.apply(record)
-        if record.hook == _CGROUP and record.flags & _DELETED:
+    def _apply(self, record: Record) -> None:
+        """Take in who is who and where."""
+        if record.hook == _CGROUP:
+            self._apply_cgroup(record)
+        elif record.hook in _TELL_OF_PROCESSES:
+            self.workloads.find(record)
+            container_of = self.workloads.container_of
+            forker = container_of(record.arguments[1]) if record.hook == _FORK else None
+            session = self._sessions.apply(
+                record, container_of(record.cgroup_id), forker, lambda: self._command_of(record)
+            )
+            self._processes.apply(record, session)
+
+    def _apply_cgroup(self, record: Record) -> None:
+        workloads = self.workloads
+        workloads.apply(record)
+        is_gone = bool(record.flags & _DELETED)
+        if is_gone:
             for is_host in (True, False):
                 self._hidden.pop((record.cgroup_id, is_host), None)
             if self.surroundings.on_removed:
                 self.surroundings.on_removed(record.cgroup_id)
-        elif record.hook in _TELL_OF_WORKLOADS:
-            self.workloads.find(record)
+        else:
+            workloads.find(record)
+        container_id = workloads.container_of(record.cgroup_id)
+        if container_id is None:
+            return
+        if record.time_ns == _BEFORE:
+            self._sessions.begin(container_id)
+        elif workloads.is_containers_own(record.cgroup_id):
+            self._sessions.forget(container_id)
+
+    def _command_of(self, record: Record) -> str:
+        """What the kernel calls the process that the session of this record began with."""
+        host_pid = record.arguments[0] if record.hook == _FORK else record.host_pid
+        return (self._processes.executable(host_pid) or "").rpartition("/")[2]
 
     def _event(self, record: Record) -> Event | None:
         surroundings = self.surroundings
@@ -246,7 +273,7 @@ class Pipeline:
         by_lsm = record.hook == _LSM
         process = self._processes.find(record) or self._look_up(record)
         if by_lsm and record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY:
-            process = executed(record)
+            process = msgspec.structs.replace(executed(record), exec_session=process.exec_session)
         rule = None
         if told.rule:
             rule = self.surroundings.find_rule(told.set, told.rule) if self.surroundings.find_rule else None
@@ -297,6 +324,7 @@ class Pipeline:
             decode_text(tty) if tty else None,
             cpu << 32 | record.sequence,
             verdict,
+            process.exec_session,
         )
 
     def _cwd_text(self, cwd: bytes) -> str:

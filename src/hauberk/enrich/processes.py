@@ -6,7 +6,7 @@ from typing import Final
 from hauberk.abi import Hook, ItemKind, RecordFlag
 from hauberk.decode.hooks import command_line
 from hauberk.decode.text import decode_text
-from hauberk.model.process import Process
+from hauberk.model.process import ExecSession, Process
 from hauberk.model.record import Record
 
 EXITED_KEPT: Final = 8192
@@ -30,8 +30,8 @@ class Processes:
     def __len__(self) -> int:
         return len(self._by_host_pid)
 
-    def apply(self, record: Record) -> None:
-        """Learn from a record; those of other hooks teach nothing."""
+    def apply(self, record: Record, exec_session: ExecSession | None = None) -> None:
+        """Learn from a record, and of the session its process is in; those of other hooks teach nothing."""
         hook = record.hook
         if hook in (Hook.EXEC, Hook.PROCESS):
             executable = record.find(ItemKind.EXECUTABLE)
@@ -44,6 +44,7 @@ class Processes:
                     executable=decode_text(executable) if executable else "",
                     command_line=command_line(record),
                     deleted=bool(record.flags & RecordFlag.DELETED),
+                    exec_session=exec_session,
                 ),
             )
         elif hook == Hook.FORK:
@@ -58,6 +59,7 @@ class Processes:
                         forker.executable,
                         forker.command_line,
                         forker.deleted,
+                        exec_session,
                     ),
                 )
         elif hook == Hook.EXIT:

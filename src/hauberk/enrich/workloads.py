@@ -177,12 +177,18 @@ class Workloads:
         return workload
 
     def container_of(self, cgroup_id: int) -> str | None:
-        """The container that a cgroup is known to belong to."""
+        """The container that a cgroup is known to belong to, whoever is in it."""
+        found = None
         for inside in (True, False):
             found = self._found.get((cgroup_id, inside))
             if found and found.container_id:
                 return found.container_id
-        return self._resolve(cgroup_id, False).container_id
+        return self._resolve(cgroup_id, False).container_id if found is None else None
+
+    def is_containers_own(self, cgroup_id: int) -> bool:
+        """Whether this is the cgroup that a container was given, not one that it has made below that."""
+        above = self._paths.get(cgroup_id, "").rpartition("/")[0]
+        return not (self._endings and self._told_of(above)) and container_id_of(above) is None
 
     def _settle(self, key: tuple[int, bool]) -> Workload:
         workload = self._found[key] = self._resolve(*key)

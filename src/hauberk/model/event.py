@@ -4,7 +4,7 @@ import msgspec
 
 from hauberk.abi import Operation
 from hauberk.model.policy import Verdict
-from hauberk.model.process import Process
+from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import Workload
 
 
@@ -28,14 +28,6 @@ class Folded(msgspec.Struct, frozen=True):
     first_ns: int
     last_ns: int
     """Nanoseconds since the Unix epoch, UTC, as all times of events."""
-
-
-class ExecSession(msgspec.Struct, frozen=True):
-    """A command that was executed in a running container from outside, such as by `kubectl exec` (KubeArmor's `ExecEvent`)."""
-
-    id: str
-    command: str
-    """What the kernel calls it: at most 15 bytes, no path."""
 
 
 class Relayed(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,14 @@
 import msgspec
 
 
+class ExecSession(msgspec.Struct, frozen=True):
+    """A command that was executed in a running container from outside, such as by `kubectl exec` (KubeArmor's `ExecEvent`)."""
+
+    id: str
+    command: str
+    """What the kernel calls it: at most 15 bytes, no path."""
+
+
 class Process(msgspec.Struct, frozen=True):
     """One image of one process; an exec makes a new one of it."""
 
@@ -19,3 +27,6 @@ class Process(msgspec.Struct, frozen=True):
 
     deleted: bool = False
     """The image has no name in its file system any more."""
+
+    exec_session: ExecSession | None = None
+    """What it is below of, if somebody came into the container from outside."""

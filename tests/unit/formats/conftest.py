@@ -4,9 +4,9 @@ import pytest
 from hypothesis import strategies as st
 
 from hauberk.abi import Operation
-from hauberk.model.event import Event, ExecSession, Folded, Node
+from hauberk.model.event import Event, Folded, Node
 from hauberk.model.policy import Verdict
-from hauberk.model.process import Process
+from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import HOST, Owner, Workload
 from tests.events import ALERT, EVENT
 

@@ -17,9 +17,9 @@ from hauberk.abi import Operation
 from hauberk.formats import Format
 from hauberk.formats.otel import Otel, OtelProtobuf, Profile
 from hauberk.formats.otel import mapping as m
-from hauberk.model.event import Event, ExecSession, Folded, Node
+from hauberk.model.event import Event, Folded, Node
 from hauberk.model.policy import Verdict
-from hauberk.model.process import Process
+from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import HOST, Owner, Workload
 
 PROFILES: tuple[Profile, ...] = ("semconv", "adapter", "both")
