@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import agent, overhead, rules, throughput
+from benchmarks import agent, latency, overhead, rules, throughput
 
 BENCHMARKS = {
     "throughput": throughput.run,
     "overhead": overhead.run,
     "rules": rules.run,
     "agent": agent.run,
+    "latency": latency.run,
     "memory": agent.run_memory,
 }
 

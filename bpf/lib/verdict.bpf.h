@@ -73,7 +73,8 @@ static __always_inline void alert_send(struct draft *draft, struct ruling *rulin
 	size += sizeof(draft->record);
 	draft->record.size = size;
 	__sync_fetch_and_add(&counters->seen, 1);
-	if (bpf_ringbuf_output(&alerts, &draft->record, size, BPF_RB_NO_WAKEUP))
+	/* wakes the reader if it had read all there was: an alert is worth the microsecond */
+	if (bpf_ringbuf_output(&alerts, &draft->record, size, 0))
 		__sync_fetch_and_add(&counters->lost, 1);
 	else
 		__sync_fetch_and_add(&counters->sent, 1);

@@ -38,6 +38,7 @@ from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.policy.decide import Numbered, Posture
 from hauberk.runtimes import sources_of
 from hauberk.runtimes.watcher import Runtimes
+from hauberk.sensor.bell import Bell
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.pins import MOUNT as PINS_MOUNT
 from hauberk.sensor.pins import Pins
@@ -143,7 +144,10 @@ class Agent:
             on_workload=self._learn_workload,
             on_removed=self._forget_workload,
         )
-        self._runtimes = Runtimes(sources_of(config.runtimes), complain, patience_s=config.name_wait_s)
+        self._bell = Bell()
+        self._runtimes = Runtimes(
+            sources_of(config.runtimes), complain, patience_s=config.name_wait_s, wake=self._bell.ring
+        )
         self.waiting = Waiting(
             ledger,
             is_wanted=lambda workload: self._selection.wants_workload(
@@ -241,6 +245,7 @@ class Agent:
             else:
                 complain(f"no bpffs is mounted on {PINS_MOUNT}: what is enforced ends with the agent")
         self._alerts = self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned)
+        self._bell.listen_to(self._alerts.fd)
         keys = _secret(), _secret()
         self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
         config = self._config
@@ -281,10 +286,12 @@ class Agent:
     def stop(self) -> None:
         """End `batches` once what the kernel has sent is read."""
         self._stopping = True
+        self._bell.ring()
 
     def batches(self) -> Iterator[bytes]:
         """What was there before, then what the kernel sends, until `stop`."""
         with ExitStack() as stack:
+            stack.callback(self._bell.close)
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
@@ -311,7 +318,7 @@ class Agent:
                 if batch:
                     sleep_s = _POLL_S
                 else:
-                    self._runtimes.woken.wait(sleep_s)
+                    self._bell.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
                 if time.monotonic() > next_refresh:
                     self._refresh()

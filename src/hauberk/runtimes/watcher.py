@@ -195,15 +195,20 @@ class Runtimes:
     """All runtimes of this machine that were found, and that come later."""
 
     def __init__(
-        self, sources: Iterable[Source], complain: Callable[[str], None], *, patience_s: float
+        self,
+        sources: Iterable[Source],
+        complain: Callable[[str], None],
+        *,
+        patience_s: float,
+        wake: Callable[[], None],
     ) -> None:
+        """`wake` is called, by any thread, when there is news."""
         self._sources = tuple(sources)
         self._complain = complain
         self._patience_s = patience_s
         self._watchers: dict[Path, Watcher] = {}
         self._news: deque[News] = deque()
-        self.woken = threading.Event()
-        """Set when there is news."""
+        self._wake = wake
 
     def look(self) -> None:
         """Begin to follow what has come."""
@@ -218,7 +223,7 @@ class Runtimes:
 
     def _take(self, news: News) -> None:
         self._news.append(news)
-        self.woken.set()
+        self._wake()
 
     def ask(self, container_id: str) -> bool:
         """Ask all for the name of a container; False if there is nobody to ask."""
@@ -228,7 +233,6 @@ class Runtimes:
 
     def news(self) -> list[News]:
         """What was told since the last call, in that order."""
-        self.woken.clear()
         found = []
         while self._news:
             found.append(self._news.popleft())

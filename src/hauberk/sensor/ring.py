@@ -33,6 +33,8 @@ class Ring:
         self._consumed = memoryview(self._consumer).cast("Q")
         self._produced = memoryview(self._producer)[:8].cast("Q")
         self._data_offset = page
+        self.fd = records.fd
+        """Can be read when something waits; but a sleeper wakes only if the programs wake it."""
 
     def used_bytes(self) -> int:
         """What waits to be read."""

@@ -41,7 +41,9 @@ def run(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAUBERK_")}
     done = subprocess.run(
         [*before, sys.executable, *map(str, arguments)],
-        env=inherited | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | dict(environment),
+        env=inherited
+        | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", "HAUBERK_GRPC": "off"}
+        | dict(environment),
         cwd="/",
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
 """Runtimes that come, go, are slow to know, and come back."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,8 @@ class Told:
 
     def __init__(self, *sources: Source) -> None:
         self.complaints: list[str] = []
-        self.runtimes = Runtimes(sources, self.complaints.append, patience_s=LIMIT_S)
+        self.woken = threading.Event()
+        self.runtimes = Runtimes(sources, self.complaints.append, patience_s=LIMIT_S, wake=self.woken.set)
         self.runtimes.look()
         self.news: list[News] = []
 
@@ -40,7 +42,7 @@ class Told:
         limit = time.monotonic() + LIMIT_S
         while not condition():
             assert time.monotonic() < limit, (self.news, self.complaints)
-            self.runtimes.woken.wait(0.01)
+            self.woken.wait(0.01)
 
 
 def _name(container: Container | None) -> str | None:
