@@ -93,7 +93,7 @@ def hostile_events(count: int, seed: int = 0) -> Iterator[Event]:
                 (
                     None,
                     Relayed(process_hash="a" * 64, hash_algorithm="sha256"),
-                    Relayed(operation=text(random)),
+                    Relayed(operation="Device"),
                 )
             ),
         )

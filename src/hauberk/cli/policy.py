@@ -21,9 +21,11 @@ from rich.text import Text
 from hauberk.abi import Decision, RuleClass
 from hauberk.cli import options
 from hauberk.config import Config, read_config
-from hauberk.decode.access import Told, accesses_told
+from hauberk.decode.access import accesses_told
 from hauberk.enforcement.directory import write_atomically
-from hauberk.errors import ConfigError, PolicyError, SinkError
+from hauberk.errors import ConfigError, DecodeError, PolicyError, SinkError
+from hauberk.formats.kubearmor_reader import read_line
+from hauberk.formats.names import operation_name
 from hauberk.model.access import Access
 from hauberk.model.policy import Action, Policy
 from hauberk.policy.check import check as check_policies
@@ -605,18 +607,18 @@ def _explain_events(console: Console, name: str, found: Sequence[Policy], settin
         if not line.strip():
             continue
         try:
-            told = msgspec.json.decode(line, type=Told)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{_printable(name)}:{number}: no event of KubeArmor's: {error}") from None
-        is_host = not told.container_id and not told.container_name
-        labels = dict(text.split("=", 1) for text in told.labels.split(",") if "=" in text)
+            event = read_line(line)
+        except DecodeError as error:
+            raise ConfigError(f"{_printable(name)}:{number}: {error}") from None
+        workload = event.workload
+        is_host = not workload.container_id and not workload.container_name
         identity = Identity(
-            told.namespace_name or None, labels, told.container_name or told.container_id or None
+            workload.namespace, workload.labels, workload.container_name or workload.container_id or None
         )
-        host_settings = msgspec.structs.replace(settings, host=settings.host or told.host_name)
+        host_settings = msgspec.structs.replace(settings, host=settings.host or event.node.host)
         held = _held(found, None if is_host else identity, host_settings)
         rules = rule_set(held)
-        accesses = accesses_told(told)
+        accesses = accesses_told(event)
         about = [
             access
             for access in accesses
@@ -624,7 +626,11 @@ def _explain_events(console: Console, name: str, found: Sequence[Policy], settin
         ]
         if not accesses:
             console.print(
-                Text(_printable(f"cannot be judged  {told.operation} {told.resource}: it tells too little"))
+                Text(
+                    _printable(
+                        f"cannot be judged  {operation_name(event)} {event.resource or ''}: it tells too little"
+                    )
+                )
             )
         for access in about or accesses[:1]:
             _print_explanation(console, access, held, held, settings, is_host)

@@ -20,6 +20,7 @@ from hauberk.decode.arguments import CAPABILITIES
 from hauberk.decode.paths import absolute
 from hauberk.decode.syscalls import SLOTS, URING_SLOTS, Syscall
 from hauberk.model.access import Access
+from hauberk.model.event import Event
 from hauberk.model.record import Record
 
 _DENIED: Final = (-errno.EPERM, -errno.EACCES)
@@ -228,23 +229,6 @@ def _lsm_writes(hook: int, flags: int) -> bool:
 # Events
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """An event as KubeArmor's JSON tells it, as far as rules ask about it."""
-
-    operation: str
-    resource: str = ""
-    source: str = ""
-    process_name: str = ""
-    parent_process_name: str = ""
-    event_data: dict[str, str] = {}
-    host_name: str = ""
-    namespace_name: str = ""
-    container_id: str = msgspec.field(name="ContainerID", default="")
-    container_name: str = ""
-    labels: str = ""
-    tty: str = msgspec.field(name="TTY", default="")
-
-
 _FAMILY_NUMBERS: Final = {name: number for number, name in FAMILIES.items()}
 _TYPE_NUMBERS: Final = {
     "SOCK_STREAM": 1, "SOCK_DGRAM": 2, "SOCK_RAW": 3, "SOCK_RDM": 4, "SOCK_SEQPACKET": 5, "SOCK_DCCP": 6,
@@ -253,33 +237,32 @@ _TYPE_NUMBERS: Final = {
 _PROTOCOL_NUMBERS: Final = {"ICMP": 1, "TCP": 6, "UDP": 17, "IPv6-ICMP": 58, "ICMPv6": 58, "SCTP": 132}
 
 
-def accesses_told(told: Told) -> list[Access]:
+def accesses_told(event: Event) -> list[Access]:
     """What rules can ask about an event; nothing if it tells too little.
 
     Of what was executed, the image is told, and the parent's for who executed it. Arguments are told as one
     text: one that holds a space looks like two.
     """
-    data = told.event_data
-    has_terminal = bool(told.tty)
-    acting = told.process_name or told.source.partition(" ")[0]
+    data, resource = event.details, event.resource or ""
+    acting = event.process.executable or event.source.partition(" ")[0]
     found: list[Access] = []
-    match told.operation:
-        case "Process" if "sched_process" not in data.get("tracepoint", ""):
-            path = told.process_name or told.resource.partition(" ")[0]
-            acting = told.parent_process_name or told.source.partition(" ")[0]
+    match event.operation:
+        case Operation.PROCESS if "sched_process" not in data.get("tracepoint", ""):
+            path = event.process.executable or resource.partition(" ")[0]
+            acting = event.parent_executable or event.source.partition(" ")[0]
             argv = data.get("argv", "")
-            arguments = () if not argv or argv == told.resource else tuple(argv.encode().split(b" "))
+            arguments = () if not argv or argv == resource else tuple(argv.encode().split(b" "))
             found += _execution(path.encode(), path.startswith(("/", "memfd:")), arguments)
-        case "File":
+        case Operation.FILE:
             writes = _told_writes(data)
-            for text in filter(None, (told.resource, data.get("newpath", ""))):
+            for text in filter(None, (resource, data.get("newpath", ""))):
                 is_known = text.startswith("/") and "cut" not in data
                 found.append(
                     Access(
                         rule_class=RuleClass.FILE, path=text.encode(), path_is_known=is_known, writes=writes
                     )
                 )
-        case "Network" if "kfunc" not in data and ("domain" in data or "sa_family" in data):
+        case Operation.NETWORK if "kfunc" not in data and ("domain" in data or "sa_family" in data):
             found.append(
                 _socket(
                     _FAMILY_NUMBERS.get(data.get("sa_family") or data.get("domain", ""), 0),
@@ -287,16 +270,17 @@ def accesses_told(told: Told) -> list[Access]:
                     _PROTOCOL_NUMBERS.get(data.get("protocol", ""), 0),
                 )
             )
-        case "Capabilities" if (name := data.get("capability", "")[4:].lower()) in CAPABILITIES:
+        case Operation.CAPABILITIES if (name := data.get("capability", "")[4:].lower()) in CAPABILITIES:
             found.append(
                 Access(rule_class=RuleClass.CAPABILITIES, capability=CAPABILITIES.index(name), writes=True)
             )
-    if (name := data.get("syscall", "").lower().removeprefix("sys_")) in SYSCALLS:
-        path = told.resource if told.operation in ("File", "Syscall") else ""
+    if (name := data.get("syscall", "")) in SYSCALLS:
+        path = resource if event.operation in (Operation.FILE, Operation.SYSCALL) else ""
         path = path if path.startswith("/") else ""
         found.append(Access(rule_class=RuleClass.SYSCALL + SYSCALLS[name], path=path.encode()))
     return [
-        msgspec.structs.replace(each, source=acting.encode(), has_terminal=has_terminal) for each in found
+        msgspec.structs.replace(each, source=acting.encode(), has_terminal=event.tty is not None)
+        for each in found
     ]
 
 

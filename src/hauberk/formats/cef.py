@@ -8,7 +8,6 @@ Command lines, paths and the like are the words of whoever is watched. So
 * only what has the type of a key is put under it.
 """
 
-import re
 from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -38,7 +37,6 @@ _NAMES: Final = {
 _VERBS: Final = {"Block": " blocked", "Allow": " allowed"}
 _NOTICE: Final = "AlertThreshold"
 _THROTTLED_SEVERITY: Final = 6
-_NO_CLASS: Final = re.compile(r"[^\w.-]", re.ASCII)
 
 _LONGEST: Final = {
     "act": 63,
@@ -178,7 +176,7 @@ class _Writer:
                 else "outcome=success ",
                 _counted(event.folded) if event.folded else "",
                 f"externalId={_id(event)} " if self._with_id else "",
-                f"cat={_NO_CLASS.sub('_', operation)} " if relayed else f"cat={operation} ",
+                f"cat={operation} ",
                 f"rt={event.time_ns // 1_000_000}",
             )
         ).encode()
@@ -278,7 +276,7 @@ class _Writer:
         if operation == "Process" and not executes:
             noun = "Process activity"
         verb = _VERBS.get(action, " audited") if action and operation != _NOTICE else ""
-        return f"{self._head}{_NO_CLASS.sub('_', name)[:_LONGEST_OTHER]}|{noun}{verb}|{number}|"
+        return f"{self._head}{name}|{noun}{verb}|{number}|"
 
     def _target(self, event: Event, executes: bool, flow: Flow) -> str:
         if executes:

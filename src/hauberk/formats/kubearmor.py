@@ -2,23 +2,24 @@
 
 The classes below are the schema, each a run of fields that stand together, in their order:
 
-    log     a time, `Who`, `Names`, `Numbers`, `Origin`, `What`, `Where`
-    alert   a time, `Who`, `Numbers`, `Names`, `Rule`, `Origin`, `What`, `Decision`, `Where`
+    log     a time, `Who`, `Names`, `Numbers`, `Origin`, `What`, `Where`, `Account`
+    alert   a time, `Who`, `Numbers`, `Names`, `Rule`, `Origin`, `What`, `Decision`, `Where`, `Account`
 
 What is empty is left out, but for `PPID` and `UID`, which are always there.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from hauberk.formats import Format
-from hauberk.formats.names import OPERATIONS, type_name
+from hauberk.formats.names import operation_name, result_name, type_name
 from hauberk.formats.printable import printable_json
-from hauberk.formats.results import PASSED, result_text
-from hauberk.model.event import Event
+from hauberk.model.event import Event, Relayed
 from hauberk.model.policy import Verdict
 
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
@@ -30,12 +31,28 @@ def _wire_name(field: str) -> str:
     return "".join(word.upper() if word in _CAPITALS else word.title() for word in words)
 
 
+class Controller(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """What keeps a pod alive."""
+
+    ref: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
+class Session(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
+    """Who came into the container from outside."""
+
+    exec_id: str = ""
+    executable_name: str = ""
+
+
 class Who(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
     """Which workload acted."""
 
     cluster_name: str = ""
     host_name: str = ""
     namespace_name: str = ""
+    owner: Controller | None = None
     pod_name: str = ""
     labels: str = ""
     """``key=value`` joined by commas, ordered by key."""
@@ -65,7 +82,7 @@ class Numbers(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_nam
 class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
     """What the rule that decided says of itself."""
 
-    policy_name: str
+    policy_name: str = ""
     severity: str = ""
     """``1`` to ``10``."""
 
@@ -93,11 +110,11 @@ class What(msgspec.Struct, omit_defaults=True, rename=_wire_name, gc=False):
     result: str = ""
 
 
-class Decision(msgspec.Struct, omit_defaults=True, rename=_wire_name):
+class Decision(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name):
     """What was decided, by whom, and what the kernel answered: `What` of an alert has no result of its own."""
 
-    enforcer: str
-    action: str
+    enforcer: str = ""
+    action: str = ""
     result: str
 
 
@@ -108,8 +125,24 @@ class Where(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_wire_name)
     """Ends with a slash."""
 
     tty: str = ""
+    max_alerts_per_sec: int = 0
+    dropping_alerts_interval: int = 0
+    exec_event: Session | None = None
+    kube_armor_version: str = ""
     node_id: str = ""
+    process_hash: str = ""
+    parent_hash: str = ""
+    resource_hash: str = ""
+    hash_algo: str = ""
     user_name: str = ""
+
+
+class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a hosted service knows a cluster by. Its keys are spelled otherwise."""
+
+    cluster_id: str = ""
+    component_name: str = ""
+    tenant_id: str = ""
 
 
 class _Frame(msgspec.Struct, frozen=True):
@@ -123,10 +156,37 @@ class _Frame(msgspec.Struct, frozen=True):
 class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of this format."""
 
+    cluster_id: str = ""
+    """What a hosted service knows this cluster by."""
+
+    component_name: str = ""
+    """Who tells; ``kubearmor`` if only one of the other two is set."""
+
+    tenant_id: str = ""
+    """What a hosted service knows you by."""
+
     def make(self) -> Format:
-        return Format(encode, "application/x-ndjson")
+        told = self.cluster_id or self.component_name or self.tenant_id
+        return Format(self._encode_for_account() if told else encode, "application/x-ndjson")
+
+    def _encode_for_account(self) -> Callable[[Event], bytes]:
+        account = Account(
+            cluster_id=self.cluster_id,
+            component_name=self.component_name or "kubearmor",
+            tenant_id=self.tenant_id,
+        )
+        end = b"," + _inside(account) + b"}"
+
+        def encode_for_account(event: Event) -> bytes:
+            if event.relayed:
+                none = replace(event.relayed, cluster_id="", component_name="", tenant_id="")
+                event = replace(event, relayed=none)
+            return encode(event)[:-1] + end
+
+        return encode_for_account
 
 
+_NOTHING: Final = Relayed()
 _FRAMES_KEPT: Final = 4096
 _frames: dict[int, _Frame] = {}
 """The last frame by host PID. Without them, an event takes twice as long."""
@@ -142,11 +202,11 @@ def encode(event: Event) -> bytes:
     frame = _frame(event)
     what = _encode(
         What(  # by position: by keyword it takes twice as long
-            OPERATIONS[event.operation],
+            operation_name(event),
             event.resource or "",
             event.data,
             event.details,
-            result_text(event.error) if event.error else PASSED,
+            result_name(event),
         )
     )
     return b"".join(
@@ -169,9 +229,10 @@ def _encode_alert(event: Event, verdict: Verdict) -> bytes:
             message=verdict.message,
         ),
         Origin(type=type_name(event), source=event.source),
-        What(OPERATIONS[event.operation], event.resource or "", event.data, _alert_data(event)),
-        Decision(verdict.enforcer, verdict.action, result_text(event.error)),
+        What(operation_name(event), event.resource or "", event.data, _alert_data(event)),
+        Decision(enforcer=verdict.enforcer, action=verdict.action, result=result_name(event)),
         _where(event),
+        _account(event),
     )
     return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), inside, b"}"))
 
@@ -217,6 +278,8 @@ def _frame(event: Event) -> _Frame:
         event.cwd,
         event.tty,
         event.node,
+        event.exec_session,
+        event.relayed,
     )
     frame = _frames.get(event.host_pid)
     if frame is None or frame.made_of != made_of:
@@ -228,7 +291,7 @@ def _frame(event: Event) -> _Frame:
 
 def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
     origin = Origin(type=type_name(event), source=event.source)
-    where = _inside(_where(event))
+    where = _inside(_where(event), _account(event))
     return _Frame(
         made_of,
         _inside(_who(event), _names(event), _numbers(event), origin) + b",",
@@ -242,11 +305,12 @@ def _inside(*parts: msgspec.Struct) -> bytes:
 
 
 def _who(event: Event) -> Who:
-    node, workload = event.node, event.workload
+    node, workload, owner = event.node, event.workload, event.workload.owner
     return Who(
         cluster_name=node.cluster,
         host_name=node.host,
         namespace_name=workload.namespace or "",
+        owner=Controller(ref=owner.kind, name=owner.name, namespace=owner.namespace) if owner else None,
         pod_name=workload.pod or "",
         labels=",".join(f"{key}={value}" for key, value in workload.labels.items()),
         container_id=workload.container_id or "",
@@ -273,9 +337,25 @@ def _numbers(event: Event) -> Numbers:
 
 
 def _where(event: Event) -> Where:
+    session, relayed = event.exec_session, event.relayed or _NOTHING
     return Where(
         cwd=event.cwd if not event.cwd or event.cwd.endswith("/") else f"{event.cwd}/",
         tty=event.tty or "",
+        max_alerts_per_sec=relayed.max_alerts_per_s,
+        dropping_alerts_interval=relayed.throttled_s,
+        exec_event=Session(exec_id=session.id, executable_name=session.command) if session else None,
+        kube_armor_version=relayed.version,
         node_id=event.node.node_id or "",
+        process_hash=relayed.process_hash,
+        parent_hash=relayed.parent_hash,
+        resource_hash=relayed.resource_hash,
+        hash_algo=relayed.hash_algorithm,
         user_name=event.user or "",
+    )
+
+
+def _account(event: Event) -> Account:
+    relayed = event.relayed or _NOTHING
+    return Account(
+        cluster_id=relayed.cluster_id, component_name=relayed.component_name, tenant_id=relayed.tenant_id
     )

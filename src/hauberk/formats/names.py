@@ -29,7 +29,7 @@ def type_name(event: Event) -> str:
 
 
 def class_name(event: Event) -> str:
-    """Type and operation, ``MatchedPolicy.File``: a fixed vocabulary without spaces, at most 32 characters."""
+    """Type and operation, ``MatchedPolicy.File``: one word."""
     return f"{type_name(event)}.{operation_name(event)}"
 
 

@@ -149,3 +149,12 @@ _TEXTS: Final = (
 def result_text(error: int) -> str:
     """`Passed` for 0, else the words for an errno."""
     return _TEXTS[error] if 0 <= error < len(_TEXTS) else UNKNOWN
+
+
+_ERRORS: Final = {text: error for error, text in enumerate(_TEXTS) if text != UNKNOWN}
+_UNKNOWN_ERROR: Final = _TEXTS.index(UNKNOWN)
+
+
+def error_number(result: str) -> int:
+    """The errno for KubeArmor's words, one without a name for any others."""
+    return _ERRORS.get(result, _UNKNOWN_ERROR)

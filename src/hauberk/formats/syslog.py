@@ -31,6 +31,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _NO_NAME: Final = re.compile(r"[^!-~]")
 _HOST_LENGTH: Final = 255
 _APP_LENGTH: Final = 48
+_KIND_LENGTH: Final = 32
 _CRITICAL, _ERROR, _WARNING, _INFORMATIONAL = 2, 3, 4, 6
 
 
@@ -80,7 +81,9 @@ def framed(
 
 def header(event: Event) -> Header:
     """What there is to tell of an event."""
-    return Header(event.time_ns, event.node.host, syslog_severity(severity(event)), class_name(event))
+    return Header(
+        event.time_ns, event.node.host, syslog_severity(severity(event)), class_name(event)[:_KIND_LENGTH]
+    )
 
 
 def syslog_severity(number: int) -> int:

@@ -34,10 +34,10 @@ class Relayed(msgspec.Struct, frozen=True, kw_only=True):
     """What KubeArmor says of an event that it told, and that has no place of its own; empty if it said nothing."""
 
     type: str = ""
-    """Where it is none of the four that follow from the event, such as ``SystemEvent``."""
+    """One word, where it is none of the four that follow from the event, such as ``SystemEvent``."""
 
     operation: str = ""
-    """Where it is none of ours, such as ``Device``."""
+    """One word, where it is none of ours, such as ``Device``."""
 
     result: str = ""
     """Where it is no error of Linux, such as ``Removed``."""

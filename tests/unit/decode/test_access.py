@@ -5,12 +5,12 @@ import os
 import struct
 from typing import Any
 
-import msgspec
 import pytest
 
 from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, RuleClass
 from hauberk.constants import SYSCALLS
-from hauberk.decode.access import Told, accesses_of, accesses_told
+from hauberk.decode.access import accesses_of, accesses_told
+from hauberk.formats.kubearmor_reader import read_mapping
 from hauberk.model.access import Access
 from tests.unit.decode.raw import CWD, record
 
@@ -284,7 +284,7 @@ SOCKET: dict[str, object] = {
 )  # fmt: skip
 def test_told(event: dict[str, object], expected: Access) -> None:
     """An event says the same as its record, as far as it goes."""
-    assert accesses_told(msgspec.convert(event, Told))[0] == expected
+    assert accesses_told(read_mapping(event))[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -298,4 +298,4 @@ def test_told(event: dict[str, object], expected: Access) -> None:
 )
 def test_told_too_little(event: dict[str, object]) -> None:
     """What rules cannot ask about gives nothing."""
-    assert accesses_told(msgspec.convert(event, Told)) == []
+    assert accesses_told(read_mapping(event)) == []

@@ -1,10 +1,12 @@
 """Events to try formats with."""
 
+import string
+
 import pytest
 from hypothesis import strategies as st
 
 from hauberk.abi import Operation
-from hauberk.model.event import Event, Folded, Node
+from hauberk.model.event import Event, Folded, Node, Relayed
 from hauberk.model.policy import Verdict
 from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import HOST, Owner, Workload
@@ -15,6 +17,7 @@ _OPERATIONS = [operation for operation in Operation if operation is not Operatio
 
 _texts = st.text()
 _some_text = st.none() | _texts
+_words = st.text(string.ascii_letters, max_size=32)
 _ids = st.integers(0, 2**32 - 1)
 _few_pids = st.integers(0, 2)
 """So few that one event follows another of the same PID."""
@@ -69,6 +72,8 @@ st.register_type_strategy(
         sequence=st.integers(0, 2**48 - 1),
         verdict=st.none() | _verdicts,
         exec_session=st.none() | st.builds(ExecSession, id=_texts, command=_texts),
+        relayed=st.none()
+        | st.builds(Relayed, type=_words, operation=_words, result=_texts, process_hash=_texts),
         folded=st.none() | st.builds(Folded, count=st.integers(1), first_ns=_times_ns, last_ns=_times_ns),
     ),
 )

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from hauberk.formats import kubearmor
-from hauberk.formats.kubearmor import encode
+from hauberk.formats.kubearmor import KubeArmor, encode
 from hauberk.formats.results import result_text
-from hauberk.model.event import Event, Node
-from hauberk.model.process import Process
-from hauberk.model.workload import Workload
+from hauberk.model.event import Event, Node, Relayed
+from hauberk.model.process import ExecSession, Process
+from hauberk.model.workload import Owner, Workload
 
 
 def moment_of(time_ns: int) -> str:
@@ -32,11 +32,26 @@ def line_of(event: Event) -> list[tuple[str, Any]]:
         ("PID", event.pid),
         ("UID", event.uid),
     ]
+    relayed = event.relayed or Relayed()
+    owner = [
+        (key, value)
+        for key, value in zip(
+            ("Ref", "Name", "Namespace"), astuple(workload.owner or Owner("", "", "")), strict=True
+        )
+        if value
+    ]
+    session = [
+        (key, value)
+        for key, value in zip(
+            ("ExecID", "ExecutableName"), astuple(event.exec_session or ExecSession("", "")), strict=True
+        )
+        if value
+    ]
     who: list[tuple[str, Any]]
     details = list(event.details.items())
     decision: list[tuple[str, Any]] = []
     if verdict is None:
-        who = [*names, *numbers, ("Type", "HostLog" if host else "ContainerLog")]
+        who = [*names, *numbers, ("Type", relayed.type or ("HostLog" if host else "ContainerLog"))]
     else:
         who = [
             *numbers,
@@ -46,7 +61,7 @@ def line_of(event: Event) -> list[tuple[str, Any]]:
             ("Tags", ",".join(verdict.tags)),
             ("ATags", list(verdict.tags)),
             ("Message", verdict.message),
-            ("Type", "MatchedHostPolicy" if host else "MatchedPolicy"),
+            ("Type", relayed.type or ("MatchedHostPolicy" if host else "MatchedPolicy")),
         ]
         decision = [("Enforcer", verdict.enforcer), ("Action", verdict.action)]
         if event.folded:
@@ -61,6 +76,7 @@ def line_of(event: Event) -> list[tuple[str, Any]]:
         ("ClusterName", node.cluster),
         ("HostName", node.host),
         ("NamespaceName", workload.namespace),
+        ("Owner", owner),
         ("PodName", workload.pod),
         ("Labels", ",".join(f"{key}={value}" for key, value in workload.labels.items())),
         ("ContainerID", workload.container_id),
@@ -68,19 +84,31 @@ def line_of(event: Event) -> list[tuple[str, Any]]:
         ("ContainerImage", workload.image),
         *who,
         ("Source", event.source),
-        ("Operation", event.operation.name.title()),
+        ("Operation", relayed.operation or event.operation.name.title()),
         ("Resource", event.resource),
         ("Data", event.data),
         ("EventData", details),
         *decision,
-        ("Result", result_text(event.error)),
+        ("Result", (relayed.result if event.error else "") or result_text(event.error)),
         ("Cwd", event.cwd and event.cwd.removesuffix("/") + "/"),
         ("TTY", event.tty),
+        ("MaxAlertsPerSec", relayed.max_alerts_per_s),
+        ("DroppingAlertsInterval", relayed.throttled_s),
+        ("ExecEvent", session),
+        ("KubeArmorVersion", relayed.version),
         ("NodeID", node.node_id),
+        ("ProcessHash", relayed.process_hash),
+        ("ParentHash", relayed.parent_hash),
+        ("ResourceHash", relayed.resource_hash),
+        ("HashAlgo", relayed.hash_algorithm),
         ("UserName", event.user),
+        ("cluster_id", relayed.cluster_id),
+        ("component_name", relayed.component_name),
+        ("tenant_id", relayed.tenant_id),
     ]
     always = {"Timestamp", "UpdatedTime", "PPID", "UID"}
-    return [(key, value) for key, value in fields if value or key in always]
+    present = {key for key, told in (("Owner", workload.owner), ("ExecEvent", event.exec_session)) if told}
+    return [(key, value) for key, value in fields if value or key in always | present]
 
 
 @given(st.from_type(Event))
@@ -107,6 +135,8 @@ def test_any_event_is_one_line_of_json_that_tells_it_all(event: Event) -> None:
         {"source": "/usr/sbin/sshd"},
         {"cwd": "/"},
         {"tty": None},
+        {"exec_session": ExecSession("7", "bash")},
+        {"relayed": Relayed(process_hash="a")},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -159,3 +189,21 @@ def test_surrogate_pairs_are_whole(event: Event) -> None:
 
     assert b"\\udb40\\udc41" in line
     assert json.loads(line)["Resource"] == "/\U000e0041"
+
+
+def test_account_stands_at_the_end(event: Event) -> None:
+    """Once, though the event was relayed with another."""
+    relayed = replace(event, relayed=Relayed(cluster_id="1", tenant_id="2"))
+    encode_hosted = KubeArmor(cluster_id="596", tenant_id="11").make().encode
+    account = b',"cluster_id":"596","component_name":"kubearmor","tenant_id":"11"}'
+
+    assert encode_hosted(event) == encode(event)[:-1] + account
+    assert encode_hosted(relayed) == encode(event)[:-1] + account
+    assert encode(relayed) == encode(event)[:-1] + b',"cluster_id":"1","tenant_id":"2"}'
+
+
+def test_account_is_text(event: Event) -> None:
+    line = KubeArmor(tenant_id='"\n').make().encode(event)
+
+    assert json.loads(line)["tenant_id"] == '"\n'
+    assert len(line.splitlines()) == 1

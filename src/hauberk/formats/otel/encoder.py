@@ -171,6 +171,7 @@ class Encoder:
             event.workload.container_id is None,
             event.data,
             event.error,
+            event.relayed,
             *event.details.items(),
         )
         return self._acts.find(made_of) or self._acts.keep(

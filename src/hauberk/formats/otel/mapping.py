@@ -10,10 +10,9 @@ from typing import Final, TypeAlias
 
 from hauberk import __version__
 from hauberk.abi import Operation
-from hauberk.formats.names import OPERATIONS, type_name
+from hauberk.formats.names import operation_name, result_name, type_name
 from hauberk.formats.otel.network import network_attributes
 from hauberk.formats.printable import printable_text
-from hauberk.formats.results import result_text
 from hauberk.formats.severity import severity
 from hauberk.model.event import Event, Node
 from hauberk.model.workload import Workload
@@ -169,8 +168,8 @@ def act_attributes(event: Event) -> Attributes:
     """How it was done, and what the kernel answered: the same for many events of many processes."""
     found: Attributes = {
         "kubearmor.type": type_name(event),
-        "kubearmor.operation": OPERATIONS[event.operation],
-        "kubearmor.result": result_text(event.error),
+        "kubearmor.operation": operation_name(event),
+        "kubearmor.result": result_name(event),
     }
     if event.data:
         found["kubearmor.data"] = event.data
@@ -250,9 +249,9 @@ def body_of(event: Event) -> str:
     if len(what) > _BODY_LENGTH:
         what = f"{what[:_BODY_LENGTH]}…"
     action = verdict.action if verdict else ""
-    done = " ".join(filter(None, (action, OPERATIONS[event.operation], what)))
+    done = " ".join(filter(None, (action, operation_name(event), what)))
     who = event.process.executable or f"process {event.host_pid}"
-    return printable_text(f"{done} by {who}: {result_text(event.error)}")
+    return printable_text(f"{done} by {who}: {result_name(event)}")
 
 
 def name_of(operation: Operation, is_alert: bool) -> str:

@@ -1,0 +1,435 @@
+"""KubeArmor's JSON to events: what its feed, its log file and we ourselves write, one object a line.
+
+The spellings are
+
+* the feed's, as `karmor logs --json` and the document have it: ``ClusterName``; by protobuf's own mapping to JSON,
+  with large numbers as strings;
+* the log file's (`logPath`): ``clusterName``, ``hostPPid``, ``"atags":null``;
+* of `EventData`, the document's and ours (``"syscall":"openat"``) and KubeArmor's (``"Syscall":"SYS_OPENAT"``), or none,
+  which is then made of `Data` and `Resource`.
+
+An event says the same whichever way it was spelled. What it has no place for is in `Relayed`; what it loses is in
+docs/convert.md.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Final, cast
+
+import msgspec
+from msgspec import Meta
+
+from hauberk.abi import Operation
+from hauberk.errors import DecodeError
+from hauberk.formats.names import OPERATIONS
+from hauberk.formats.results import PASSED, error_number, result_text
+from hauberk.model.event import Event, Folded, Node, Relayed
+from hauberk.model.policy import Verdict
+from hauberk.model.process import ExecSession, Process
+from hauberk.model.workload import Owner, Workload
+
+_YEAR_9999: Final = 253_402_300_799
+Seconds = Annotated[int, Meta(ge=0, le=_YEAR_9999)]
+Number = Annotated[int, Meta(ge=-(1 << 31), lt=1 << 32)]
+"""A PID or a UID. KubeArmor's UIDs are signed."""
+
+Word = Annotated[str, Meta(pattern=r"^[A-Za-z]{0,32}$")]
+"""A name of KubeArmor's own."""
+
+
+_CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
+
+
+def _feed_name(field: str) -> str:
+    if field in ("cluster_id", "component_name", "tenant_id"):
+        return field
+    return "".join(word.upper() if word in _CAPITALS else word.title() for word in field.split("_"))
+
+
+class Line(msgspec.Struct, kw_only=True, rename=_feed_name, gc=False):
+    """Everything that one line may say, by the feed's names."""
+
+    timestamp: Seconds = 0
+    updated_time: str = ""
+    cluster_name: str = ""
+    host_name: str = ""
+    namespace_name: str = ""
+    owner: dict[str, str] | None = None
+    pod_name: str = ""
+    labels: str = ""
+    container_id: str = ""
+    container_name: str = ""
+    container_image: str = ""
+    parent_process_name: str = ""
+    process_name: str = ""
+    host_ppid: Number = 0
+    host_pid: Number = 0
+    ppid: Number = 0
+    pid: Number = 0
+    uid: Number = 0
+    policy_name: str = ""
+    severity: str | int = ""
+    tags: str = ""
+    a_tags: tuple[str, ...] | None = None
+    message: str = ""
+    type: Word = ""
+    source: str = ""
+    operation: Word = ""
+    resource: str = ""
+    data: str = ""
+    event_data: dict[str, str] | None = None
+    enforcer: str = ""
+    action: str = ""
+    result: str = ""
+    cwd: str = ""
+    tty: str = ""
+    max_alerts_per_sec: Number = 0
+    dropping_alerts_interval: Number = 0
+    exec_event: dict[str, str] | None = None
+    kube_armor_version: str = ""
+    node_id: str = ""
+    process_hash: str = ""
+    parent_hash: str = ""
+    resource_hash: str = ""
+    hash_algo: str = ""
+    user_name: str = ""
+    cluster_id: str = ""
+    component_name: str = ""
+    tenant_id: str = ""
+
+
+_FILE_NAMES: Final = {
+    "host_ppid": "hostPPid",
+    "host_pid": "hostPid",
+    "container_id": "containerID",
+    "node_id": "nodeID",
+    "user_name": "username",
+    "a_tags": "atags",
+    "max_alerts_per_sec": "MaxAlertsPerSec",
+    "dropping_alerts_interval": "DroppingAlertsInterval",
+    "ppid": "ppid",
+    "pid": "pid",
+    "uid": "uid",
+    "tty": "tty",
+}
+"""What the log file spells in ways of its own."""
+
+
+def _file_name(field: str) -> str:
+    feed = _feed_name(field)
+    return _FILE_NAMES.get(field) or feed[0].lower() + feed[1:]
+
+
+_FileLine: Final = cast(
+    type[Line],
+    msgspec.defstruct(
+        "_FileLine",
+        [(field.name, field.type, field.default) for field in msgspec.structs.fields(Line)],
+        rename=_file_name,
+        kw_only=True,
+        gc=False,
+    ),
+)
+
+_read_feed: Final = msgspec.json.Decoder(Line, strict=False).decode
+_read_file: Final = msgspec.json.Decoder(_FileLine, strict=False).decode
+
+
+def read_line(line: bytes, fallback_ns: int = 0) -> Event:
+    """The event of one line, which happened at `fallback_ns` if it does not say when.
+
+    Raises DecodeError. Of the same line, the event has always the same ID.
+    """
+    is_of_file = line.startswith((b'{"timestamp"', b'{"updatedTime"'))
+    first, second = (_read_file, _read_feed) if is_of_file else (_read_feed, _read_file)
+    try:
+        told = first(line)
+        if not (told.operation or told.type):
+            told = second(line)
+        return _event(told, int.from_bytes(hashlib.sha256(line).digest()[:8]), fallback_ns)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise DecodeError(f"no event of KubeArmor's: {error}") from None
+
+
+def read_mapping(fields: Mapping[str, Any], fallback_ns: int = 0) -> Event:
+    """The same for the fields of a line that was read before, by the feed's names. Raises DecodeError."""
+    try:
+        told = msgspec.convert(fields, Line, strict=False)
+        line = msgspec.json.encode(fields, order="deterministic")
+        return _event(told, int.from_bytes(hashlib.sha256(line).digest()[:8]), fallback_ns)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise DecodeError(f"no event of KubeArmor's: {error}") from None
+
+
+_NUMBERS: Final = {name: Operation(number) for number, name in enumerate(OPERATIONS[: Operation.COUNT])}
+_CONTAINER_TYPES: Final = {"ContainerLog", "MatchedPolicy"}
+_HOST_TYPES: Final = {"HostLog", "MatchedHostPolicy"}
+_ALERT_TYPES: Final = {"MatchedPolicy", "MatchedHostPolicy", "MatchedNetworkPolicy", "SystemEvent"}
+
+
+def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
+    kind, operation = told.type, _NUMBERS.get(told.operation, Operation.SYSCALL)
+    if not told.operation:
+        if kind == "Message":
+            raise ValueError("it is a message of the daemon")
+        raise ValueError("it names no Operation")
+    workload = _workload(
+        (told.container_id or None) if kind not in _CONTAINER_TYPES else told.container_id,
+        told.container_name,
+        told.container_image,
+        told.namespace_name,
+        told.pod_name,
+        told.labels,
+        _owner(told.owner) if told.owner else None,
+    )
+    is_alert = kind in _ALERT_TYPES if kind else bool(told.policy_name or told.action)
+    verdict = None
+    if is_alert:
+        tags = told.a_tags if told.a_tags else tuple(told.tags.split(",")) if told.tags else ()
+        verdict = _verdict(told.policy_name, told.action, told.enforcer, told.severity, tags, told.message)
+    details = told.event_data
+    if details is None or (details and next(iter(details))[:1].isupper()):
+        details = _made_details(operation, told.resource, told.data, details)
+    executes = (
+        operation == Operation.PROCESS and "tracepoint" not in details and details.get("syscall") != "ptrace"
+    )
+    error = 0 if told.result in (PASSED, "") else error_number(told.result)
+    folded = None
+    if is_alert and "folded" in details:
+        details, folded = _unfold(details)
+    return Event(
+        _time(told, fallback_ns),
+        operation,
+        _node(told.host_name, told.cluster_name, told.node_id),
+        workload,
+        Process(told.host_pid, 0, 0, told.process_name, told.resource if executes else told.source),
+        told.parent_process_name or None,
+        told.host_pid,
+        told.host_ppid,
+        told.pid,
+        told.ppid,
+        told.uid & 0xFFFFFFFF,
+        told.user_name or None,
+        told.source,
+        told.resource or None,
+        told.data,
+        details,
+        error,
+        told.cwd,
+        told.tty or None,
+        sequence,
+        verdict,
+        _session(told.exec_event) if told.exec_event else None,
+        folded,
+        _relayed(told, workload, is_alert, error),
+    )
+
+
+# Who and where
+
+
+_node: Final = lru_cache(maxsize=1024)(lambda host, cluster, node_id: Node(host, cluster, node_id or None))
+
+
+@lru_cache(maxsize=8192)
+def _workload(
+    container_id: str | None,
+    name: str,
+    image: str,
+    namespace: str,
+    pod: str,
+    labels: str,
+    owner: Owner | None,
+) -> Workload:
+    return Workload(
+        container_id, name or None, image or None, namespace or None, pod or None, _labels(labels), owner
+    )
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Of ``a=1,b=2``, in its order. Nothing tells a comma in a value from one between labels, unless no name follows."""
+    labels: dict[str, str] = {}
+    key = waiting = ""
+    for piece in text.split(",") if text else ():
+        name, equals, value = f"{waiting}{piece}".partition("=")
+        if equals and name not in labels:
+            key, waiting = name, ""
+            labels[key] = value
+        elif labels:
+            labels[key] += f",{piece}"
+        else:
+            waiting = f"{piece},"
+    return labels
+
+
+def _owner(told: Mapping[str, str]) -> Owner | None:
+    parts = [told.get(name) or told.get(name.lower()) or "" for name in ("Ref", "Name", "Namespace")]
+    return Owner(*parts) if any(parts) else None
+
+
+def _session(told: Mapping[str, str]) -> ExecSession | None:
+    """Nothing of a process that nobody came in for: its ID is 0."""
+    number = told.get("ExecID", "")
+    return ExecSession(number, told.get("ExecutableName", "")) if number not in ("", "0") else None
+
+
+# When
+
+
+def _time(told: Line, fallback_ns: int) -> int:
+    text = told.updated_time
+    if len(text) == 27 and text[26] == "Z" and text[19] == "." and (digits := text[20:26]).isdecimal():
+        try:
+            return _second(text[:19]) * 1_000_000_000 + int(digits) * 1000
+        except ValueError:
+            return _moment(text)
+    if text:
+        return _moment(text)
+    return told.timestamp * 1_000_000_000 or fallback_ns
+
+
+@lru_cache(maxsize=1024)
+def _second(text: str) -> int:
+    seconds = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    if seconds < 0:
+        raise ValueError(text)
+    return seconds
+
+
+def _moment(text: str) -> int:
+    """Of a time without zone, which is UTC then, or with other digits than KubeArmor's six."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"UpdatedTime {text!r} is no time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = int(moment.replace(microsecond=0).timestamp())
+    if seconds < 0:
+        raise ValueError(f"{text} is before 1970")
+    return seconds * 1_000_000_000 + moment.microsecond * 1000
+
+
+# What was decided
+
+
+@lru_cache(maxsize=4096)
+def _verdict(
+    policy: str, action: str, enforcer: str, severity: str | int, tags: tuple[str, ...], message: str
+) -> Verdict:
+    digits = str(severity)
+    number = int(digits) if digits.isdecimal() else 0 if not digits else -1
+    if not 0 <= number <= 10:
+        raise ValueError(f"Severity {severity!r} is no number from 1 to 10")
+    return Verdict(
+        policy=policy, action=action, enforcer=enforcer, severity=number, tags=tags, message=message
+    )
+
+
+def _unfold(details: dict[str, str]) -> tuple[dict[str, str], Folded | None]:
+    """What we write of an alert that stands for several, taken apart again."""
+    try:
+        folded = Folded(
+            int(details["folded"]), _moment(details["foldedFirst"]), _moment(details["foldedLast"])
+        )
+    except (KeyError, ValueError):
+        return details, None
+    return {key: value for key, value in details.items() if not key.startswith("folded")}, folded
+
+
+# What was done
+
+
+_OUR_KEYS: Final = {"sin_port": "port", "sin_addr": "addr", "remoteip": "addr"}
+_HOOKS: Final = ("syscall", "lsm", "kprobe", "kfunc")
+
+
+def _made_details(
+    operation: Operation, resource: str, data: str, told: Mapping[str, str] | None
+) -> dict[str, str]:
+    """`EventData` as we write it: of KubeArmor's, or of the two texts that KubeArmor makes it of."""
+    made: dict[str, str] = {}
+    if told:
+        for key, value in told.items():
+            ours = key[:1].lower() + key[1:]
+            made[_OUR_KEYS.get(ours, ours)] = value
+    elif told is None:
+        made = _pairs(data)
+        if operation == Operation.NETWORK:
+            made |= _address_pairs(resource)
+    for hook in _HOOKS:
+        if hook in made:
+            made[hook] = made[hook].removeprefix("SYS_").lower()
+            break
+    if operation == Operation.CAPABILITIES and "capability" not in made and resource.startswith("CAP_"):
+        made["capability"] = resource
+    if (
+        operation == Operation.PROCESS
+        and made.get("syscall") in ("execve", "execveat")
+        and "argv" not in made
+    ):
+        made["argv"] = resource.partition(" ")[2] or resource
+    return made
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """The first of each: what a workload chose comes later than what KubeArmor says."""
+    made: dict[str, str] = {}
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if equals:
+            made.setdefault(key[:1].lower() + key[1:], value)
+    return made
+
+
+def _address_pairs(resource: str) -> dict[str, str]:
+    before, found, path = resource.partition("sun_path=")
+    if found and before in ("", "sa_family=AF_UNIX "):
+        return {
+            "sa_family": "AF_UNIX",
+            "sun_path": path if before else path.removesuffix(" sa_family=AF_UNIX"),
+        }
+    return {_OUR_KEYS.get(key, key): value for key, value in _pairs(resource).items()}
+
+
+# What there is no place for
+
+
+def _relayed(told: Line, workload: Workload, is_alert: bool, error: int) -> Relayed | None:
+    expected = _HOST_TYPES if workload.is_host else _CONTAINER_TYPES
+    has_type = told.type and (told.type not in expected or (told.type in _ALERT_TYPES) != is_alert)
+    has_operation = told.operation not in _NUMBERS
+    has_result = error and result_text(error) != told.result
+    if not (
+        has_type
+        or has_operation
+        or has_result
+        or told.kube_armor_version
+        or told.hash_algo
+        or told.process_hash
+        or told.parent_hash
+        or told.resource_hash
+        or told.max_alerts_per_sec
+        or told.dropping_alerts_interval
+        or told.cluster_id
+        or told.tenant_id
+        or told.component_name
+    ):
+        return None
+    return Relayed(
+        type=told.type if has_type else "",
+        operation=told.operation if has_operation else "",
+        result=told.result if has_result else "",
+        version=told.kube_armor_version,
+        process_hash=told.process_hash,
+        parent_hash=told.parent_hash,
+        resource_hash=told.resource_hash,
+        hash_algorithm=told.hash_algo,
+        max_alerts_per_s=told.max_alerts_per_sec,
+        throttled_s=told.dropping_alerts_interval,
+        cluster_id=told.cluster_id,
+        component_name=told.component_name,
+        tenant_id=told.tenant_id,
+    )
