@@ -75,5 +75,6 @@ SINKS: Final = Shelf(
         "file": "hauberk.sinks.file:File",
         "otlp": "hauberk.sinks.otlp:Otlp",
         "syslog": "hauberk.sinks.syslog:Syslog",
+        "webhook": "hauberk.sinks.webhook:Webhook",
     },
 )

@@ -17,7 +17,7 @@ Headers: TypeAlias = dict[str, str | Secret]
 _ANSWER_BYTES: Final = 64 << 10
 _LONGEST_PATIENCE_S: Final = 3600.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_VALUE: Final = re.compile(r"[\x20-\x7e\x80-\xff]*")
+_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _SECRET_NAMES: Final = re.compile(r"auth|cookie|token|secret|key|password", re.IGNORECASE)
 
 
