@@ -432,7 +432,11 @@ def run(config: Config, ledger: Ledger) -> None:
         if config.metrics:
             from hauberk.api.prometheus import MetricsServer
 
-            server = MetricsServer(config.metrics, ledger, agent.refresh_ledger)
+            def refresh() -> None:
+                agent.refresh_ledger()
+                outputs.refresh()
+
+            server = MetricsServer(config.metrics, ledger, refresh)
             stack.callback(server.close)
         tell(agent.batches(), agent.pipeline, receivers, _throttle(config), agent.waiting)
 
@@ -488,15 +492,23 @@ def replay(config: Config, path: Path, ledger: Ledger) -> None:
         users=header.users,
     )
     pipeline = Pipeline(surroundings, config.selection(), ledger)
-    outputs = open_outputs(config, ledger, complain)
+    # the spools are the agent's; and a recording does not run away
+    outputs = open_outputs(config, ledger, complain, spooled=False)
     try:
-        tell(recording.batches(), pipeline, [outputs])
+        tell(_as_there_is_room(recording.batches(), outputs), pipeline, [outputs])
     finally:
         outputs.close(_CLOSE_S)
     if recording.damaged:
         complain(f"{path}: {recording.damaged} chunks are damaged; what could be decoded of them was told")
     if recording.cut_bytes:
         complain(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
+
+
+def _as_there_is_room(batches: Iterable[bytes], outputs: Outputs) -> Iterator[bytes]:
+    """The batches, no faster than the outputs take what is in them."""
+    for batch in batches:
+        yield batch
+        outputs.wait_for_room()
 
 
 def _on_signals(agent: Agent, outputs: Outputs | None) -> None:

@@ -152,6 +152,10 @@ class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     queue_events: Annotated[int, Meta(ge=1)] | None = None
     """As the setting of the same name of all outputs, for this one."""
 
+    queue_bytes: Annotated[int, Meta(ge=_MEBIBYTE)] | None = None
+    spool_bytes: Annotated[int, Meta(ge=0)] | None = None
+    """What may wait on disk; 0: nothing. If not said, 256 MiB, and nothing if the sink is on this machine."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the agent."""
@@ -196,6 +200,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     queue_events: Annotated[int, Meta(ge=1)] = 200_000
     """How many events may wait for a slow output; more are dropped and counted."""
+
+    queue_bytes: Annotated[int, Meta(ge=_MEBIBYTE)] = 64 * _MEBIBYTE
+    """How much memory they may take."""
+
+    spool_directory: str = "/var/lib/hauberk/spool"
+    """Where what waits for a destination is kept on disk."""
 
     ring_bytes: Annotated[int, Meta(ge=_MEBIBYTE)] = 16 * _MEBIBYTE
     """Size of the kernel's ring buffer, a power of two."""

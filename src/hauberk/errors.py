@@ -6,6 +6,7 @@ HauberkError
 ├── KernelError        the kernel refused: program load, attach, map
 ├── PolicyError        a policy document is wrong, or holds more than can be enforced
 ├── RuntimeUnreachable a container runtime does not answer; to be asked again
+├── SpoolError         what waits for a destination cannot be kept on disk now
 └── SinkError          a destination cannot be written to; to be tried again
     ├── SinkBusy       ... and says when
     └── SinkRefused    a destination will never take what it was given
@@ -41,6 +42,17 @@ class KernelError(HauberkError):
     """The kernel cannot or will not run what we need."""
 
     exit_code = 5
+
+
+class SpoolError(HauberkError):
+    """What waits for a destination cannot be written to disk, or read from it."""
+
+    exit_code = 6
+
+    def __init__(self, problem: str, *, lost: int = 0) -> None:
+        super().__init__(problem)
+        self.lost = lost
+        """How many messages that were on disk are gone."""
 
 
 class SinkError(HauberkError):

@@ -3,7 +3,8 @@
 In the kernel, per CPU and operation:  ``seen = filtered + lost + sent``
 In the agent, once all that was sent is read:  ``sent + state = decoded + unknown``, and
 ``decoded + summaries = state + filtered + folded + offered``; at each output
-``offered = filtered + delivered + dropped``.
+``replayed + offered = filtered + delivered + dropped + queued + spooled``: what an earlier run has left on disk comes
+in, and what is left when all is done is on disk.
 Records of state tell who is who; they are no events.
 """
 
@@ -63,18 +64,32 @@ def total(counts: Iterable[KernelCounts]) -> KernelCounts:
 class OutputCounts(msgspec.Struct):
     """What one output did with the events it was offered."""
 
+    replayed: int = 0
+    """Left on disk by an earlier run."""
+
     offered: int = 0
     filtered: int = 0
     delivered: int = 0
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """By reason."""
 
+    queued: int = 0
+    """Waiting in memory."""
+
+    spooled: int = 0
+    """Waiting on disk."""
+
+    spool_bytes: int = 0
+    oldest_ns: int | None = None
+    """When the oldest event that waits was; None if none does."""
+
     def drop(self, reason: str, count: int) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     @property
     def difference(self) -> int:
-        return self.offered - self.filtered - self.delivered - sum(self.dropped.values())
+        accounted = self.filtered + self.delivered + sum(self.dropped.values()) + self.queued + self.spooled
+        return self.replayed + self.offered - accounted
 
 
 class FeedCounts(msgspec.Struct):
@@ -172,7 +187,7 @@ class Ledger(msgspec.Struct):
             found["lost + unknown - gaps"] = kernel.lost + kernel.state_lost + self.unknown - gaps
         for name, output in self.outputs.items():
             found[f"output {name}: offered"] = self.offered - output.offered
-            found[f"output {name}: offered - filtered - delivered - dropped"] = output.difference
+            found[f"output {name}: what came in and what became of it"] = output.difference
         if self.feed:
             found["feed: offered"] = self.offered - self.feed.offered
             for name, reader in self.feed.readers.items():

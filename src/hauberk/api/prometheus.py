@@ -1,6 +1,7 @@
 """The ledger for Prometheus."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -9,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from hauberk.errors import ConfigError
-from hauberk.metrics import FeedCounts, Ledger
+from hauberk.metrics import FeedCounts, Ledger, OutputCounts
 
 
 class LedgerCollector(Collector):
@@ -54,23 +55,47 @@ class LedgerCollector(Collector):
         )
         yield CounterMetricFamily("hauberk_unnamed", "Those that went out without a name.", ledger.unnamed)
         yield GaugeMetricFamily("hauberk_waiting", "Those that wait now.", ledger.waiting)
-        unwanted = CounterMetricFamily(
-            "hauberk_output_filtered", "Events that an output's filter left out.", labels=["output"]
-        )
-        delivered = CounterMetricFamily("hauberk_delivered", "Events an output delivered.", labels=["output"])
-        dropped = CounterMetricFamily(
-            "hauberk_dropped", "Events an output gave up on.", labels=["output", "reason"]
-        )
-        for name, output in list(ledger.outputs.items()):
-            unwanted.add_metric([name], output.filtered)
-            delivered.add_metric([name], output.delivered)
-            for reason, count in list(output.dropped.items()):
-                dropped.add_metric([name, reason], count)
-        yield unwanted
-        yield delivered
-        yield dropped
+        yield from _outputs(ledger.outputs)
         if ledger.feed:
             yield from _readers(ledger.feed)
+
+
+def _outputs(outputs: Mapping[str, OutputCounts]) -> Iterable[Metric]:
+    """What became of what each output was offered, and what waits before it."""
+    counters = {
+        name: CounterMetricFamily(f"hauberk_{name}", text, labels=["output"])
+        for name, text in (
+            ("delivered", "Events an output delivered."),
+            ("output_filtered", "Events that an output's filter left out."),
+            ("output_replayed", "Events that an earlier run had left on disk."),
+        )
+    }
+    dropped = CounterMetricFamily(
+        "hauberk_dropped", "Events an output gave up on.", labels=["output", "reason"]
+    )
+    gauges = {
+        name: GaugeMetricFamily(f"hauberk_output_{name}", text, labels=["output"])
+        for name, text in (
+            ("queued", "Events that wait in memory."),
+            ("spooled", "Events that wait on disk."),
+            ("spool_bytes", "What they take there."),
+            ("oldest_seconds", "Age of the oldest event that waits; 0 if none does."),
+        )
+    }
+    now_ns = time.time_ns()
+    for name, output in list(outputs.items()):
+        counters["delivered"].add_metric([name], output.delivered)
+        counters["output_filtered"].add_metric([name], output.filtered)
+        counters["output_replayed"].add_metric([name], output.replayed)
+        for reason, count in list(output.dropped.items()):
+            dropped.add_metric([name, reason], count)
+        gauges["queued"].add_metric([name], output.queued)
+        gauges["spooled"].add_metric([name], output.spooled)
+        gauges["spool_bytes"].add_metric([name], output.spool_bytes)
+        gauges["oldest_seconds"].add_metric([name], (now_ns - (output.oldest_ns or now_ns)) / 1e9)
+    yield from counters.values()
+    yield dropped
+    yield from gauges.values()
 
 
 def _readers(feed: FeedCounts) -> Iterable[Metric]:

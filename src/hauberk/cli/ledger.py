@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from hauberk.metrics import Ledger
+from hauberk.metrics import Ledger, OutputCounts
 
 
 def print_ledger(ledger: Ledger) -> None:
@@ -33,13 +33,7 @@ def print_ledger(ledger: Ledger) -> None:
             f"names   waited for by {ledger.waited:,} events, {ledger.unnamed:,} of which went out without"
         )
     for name, output in ledger.outputs.items():
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in output.dropped.items())
-        console.print(
-            f"output  {name}  {f'filtered {output.filtered:,}  ' if output.filtered else ''}"
-            f"delivered {output.delivered:,}  dropped {sum(output.dropped.values()):,}"
-            f"{f' ({dropped})' if dropped else ''}",
-            markup=False,
-        )
+        console.print(f"output  {name}  {_outcome(output)}", markup=False)
     for name, reader in ledger.feed.readers.items() if ledger.feed else ():
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in reader.dropped.items())
         console.print(
@@ -53,3 +47,16 @@ def print_ledger(ledger: Ledger) -> None:
             console.print(f"ledger  does not add up: {what} = {difference:,}", style="bold red", markup=False)
     else:
         console.print("ledger  adds up", style="green")
+
+
+def _outcome(output: OutputCounts) -> str:
+    """What became of what an output was offered; what only some outputs have is told if it is there."""
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in output.dropped.items())
+    parts = (
+        output.replayed and f"left by an earlier run {output.replayed:,}",
+        output.filtered and f"filtered {output.filtered:,}",
+        f"delivered {output.delivered:,}",
+        f"dropped {sum(output.dropped.values()):,}{f' ({dropped})' if dropped else ''}",
+        output.spooled and f"left on disk for the next run {output.spooled:,}",
+    )
+    return "  ".join(part for part in parts if part)

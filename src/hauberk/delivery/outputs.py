@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -10,7 +12,8 @@ import msgspec
 from hauberk.config import Choice, Config, OutputConfig, Step, check, locate
 from hauberk.delivery.encoder import Encoder
 from hauberk.delivery.output import Output
-from hauberk.errors import ConfigError, SinkError
+from hauberk.delivery.spool import Spool
+from hauberk.errors import ConfigError
 from hauberk.formats import FORMATS, Format
 from hauberk.metrics import Ledger, OutputCounts
 from hauberk.model.event import Event
@@ -18,6 +21,7 @@ from hauberk.plugins import Shelf
 from hauberk.sinks import SINKS, SinkSettings, dressed, is_local, usual_format
 
 _STDOUT: Final = 1
+_SPOOL_BYTES: Final = 256 << 20
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -26,10 +30,18 @@ class Plan(msgspec.Struct, frozen=True):
     settings: OutputConfig
     sink: SinkSettings
     format: Format
+    purpose: str
+    """What sort of messages it writes."""
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def spool_bytes(self) -> int:
+        if self.settings.spool_bytes is not None:
+            return self.settings.spool_bytes
+        return 0 if is_local(self.sink) else _SPOOL_BYTES
 
 
 class Outputs:
@@ -46,6 +58,16 @@ class Outputs:
         for output in self._outputs:
             output.reopen()
 
+    def wait_for_room(self) -> None:
+        """For who can wait: until no queue is more than half full, but for those whose sinks fail."""
+        for output in self._outputs:
+            output.wait_for_room()
+
+    def refresh(self) -> None:
+        """Bring up to date what the ledger tells of now."""
+        for output in self._outputs:
+            output.refresh()
+
     def close(self, timeout_s: float) -> None:
         """Write what is queued, for at most `timeout_s` in all."""
         for output in self._outputs:
@@ -55,30 +77,41 @@ class Outputs:
             output.close(max(0.0, deadline - monotonic()))
 
 
-def open_outputs(config: Config, ledger: Ledger, complain: Callable[[str], None]) -> Outputs:
+def open_outputs(
+    config: Config, ledger: Ledger, complain: Callable[[str], None], *, spooled: bool = True
+) -> Outputs:
     """The outputs that the settings ask for. Raises ConfigError; or SinkError if one can never be written to."""
     plans = plan_outputs(config)
     encoders: list[tuple[Plan, Encoder]] = []
-    opened: list[Output] = []
-    try:
+    with ExitStack() as undo:
+        opened: list[Output] = []
+        undo.callback(lambda: Outputs(opened).close(0))
         for plan in plans:
             tell = _teller(plan.name, complain) if len(plans) > 1 else complain
             encoder = next((made for other, made in encoders if _shares_messages(plan, other)), None)
             if not encoder:
-                encoder = Encoder(plan.format, plan.settings.filter, complain, named=not is_local(plan.sink))
+                encoder = Encoder(plan.format, plan.settings.filter, tell, named=not is_local(plan.sink))
                 encoders.append((plan, encoder))
+            sink = plan.sink.open(plan.format, tell)
+            with ExitStack() as unopened:
+                unopened.callback(sink.close)
+                spool = None
+                if plan.spool_bytes and spooled:
+                    path = Path(config.spool_directory) / f"{plan.name}.db"
+                    spool = Spool(path, plan.spool_bytes, plan.purpose, tell)
+                unopened.pop_all()
             opened.append(
                 Output(
                     encoder,
-                    plan.sink.open(plan.format, tell),
+                    sink,
                     ledger.outputs.setdefault(plan.name, OutputCounts()),
                     queue_events=plan.settings.queue_events or config.queue_events,
+                    queue_bytes=plan.settings.queue_bytes or config.queue_bytes,
                     complain=tell,
+                    spool=spool,
                 )
             )
-    except SinkError:
-        Outputs(opened).close(0)
-        raise
+        undo.pop_all()
     return Outputs(opened)
 
 
@@ -96,7 +129,7 @@ def plan_outputs(config: Config) -> list[Plan]:
         made = next((known for of, known in formats if of == form), None) or form.make()
         formats.append((form, made))
         try:
-            plans.append(Plan(settings, sink, dressed(sink, made)))
+            plans.append(Plan(settings, sink, dressed(sink, made), f"{type(sink).__name__} {form!r}"))
         except ConfigError as error:
             raise locate(error, config.file, *at, "sink") from None
     return plans
@@ -111,7 +144,7 @@ def _plan_one(config: Config) -> Plan:
     sink: SinkSettings = _take(SINKS, where, config)
     form: Format = _take(FORMATS, config.format or _format_of(sink), config).make()
     # its name is what was asked for, which may be more than a name of an output can be
-    return Plan(OutputConfig(name=config.output, sink=where), sink, form)
+    return Plan(OutputConfig(name=config.output, sink=where), sink, form, "")
 
 
 def _format_of(sink: SinkSettings) -> Choice:
