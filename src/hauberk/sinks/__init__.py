@@ -73,6 +73,7 @@ SINKS: Final = Shelf(
     {
         "stdout": "hauberk.sinks.stdout:Stdout",
         "file": "hauberk.sinks.file:File",
+        "kafka": "hauberk.sinks.kafka:Kafka",
         "otlp": "hauberk.sinks.otlp:Otlp",
         "syslog": "hauberk.sinks.syslog:Syslog",
         "webhook": "hauberk.sinks.webhook:Webhook",
