@@ -29,6 +29,7 @@ enum condition abi_condition;
 enum decision abi_decision;
 struct table_key abi_table_key;
 struct table_value abi_table_value;
+enum subject_key abi_subject_key;
 struct subject abi_subject;
 struct matching abi_matching;
 struct verdict abi_verdict;

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum limit {
-	ABI_VERSION = 2,	 /* grows with any change of this file; recordings carry it */
+	ABI_VERSION = 3,	 /* grows with any change of this file; recordings carry it */
 	PATH_SIZE = 4096,	 /* PATH_MAX of linux/limits.h */
 	ARGV_SIZE = 12288,	 /* bytes of argv that an exec record holds; more is cut and said so */
 	ADDRESS_SIZE = 128,	 /* sizeof(struct sockaddr_storage) */
@@ -31,6 +31,8 @@ enum limit {
 	HASH_PRIME = 2147483647, /* 2^31 - 1 */
 	SUBJECT_COUNT = 65536,	 /* workloads with rules */
 	SET_COUNT = 16384,	 /* different rule tables */
+	SET_UNKNOWN = 0x7ffffffe, /* of a container that the agent has not told of: that of SUBJECT_UNKNOWN */
+	SET_NONE = 0x7fffffff,	 /* of a container without rules; it has no table, but it is not the host */
 };
 
 enum hook {
@@ -72,7 +74,11 @@ enum lsm_hook {
 	LSM_SOCKET_ACCEPT = 20,
 	LSM_SOCKET_SENDMSG = 21,
 	LSM_CAPABLE = 22,
-	LSM_COUNT = 23,
+	LSM_SB_MOUNT = 23,
+	LSM_MOVE_MOUNT = 24,
+	LSM_SB_UMOUNT = 25,
+	LSM_SB_PIVOTROOT = 26,
+	LSM_COUNT = 27,
 };
 
 /* KubeArmor's classes; what the operator selects and the ledger is kept by. */
@@ -230,7 +236,7 @@ enum rule_class {
 	CLASS_PROTECT_PROC = 7,
 	CLASS_EXEC = 8,
 	CLASS_MAP_EXEC = 9, /* code of a file that is mapped, not executed: ld.so FILE */
-	CLASS_MOVE = 10,    /* a directory that is renamed, with what rules are about below it */
+	CLASS_MOVE = 10,    /* a directory that is renamed or mounted over, with what rules are about below it */
 	CLASS_SYSCALL = 16, /* + slot */
 };
 
@@ -301,7 +307,13 @@ struct glob_state {
 	__u32 list;	 /* for a path that ends here */
 };
 
-/* The rules of one cgroup and of all below it that have none of their own; cgroup 0 is the host. */
+/* What stands for more than one cgroup among the subjects. */
+enum subject_key {
+	SUBJECT_HOST = 0,    /* all that is in no container */
+	SUBJECT_UNKNOWN = 1, /* containers that the agent has not told of yet; no cgroup but the root has this ID */
+};
+
+/* The rules of one cgroup and of all below it that have none of their own. */
 struct subject {
 	__u32 set;     /* names a table */
 	__u32 classes; /* bit set of the enum rule_class that it has rules for; bit 16 for system calls */

@@ -44,14 +44,28 @@ typedef struct {
 	unsigned int val;
 } kuid_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct super_block {
 	unsigned long s_magic;
+	struct list_head s_mounts;
 };
 
 struct inode {
 	__u16 i_mode;
 	kuid_t i_uid;
 	struct super_block *i_sb;
+	struct hlist_head i_dentry;
 };
 
 struct pid;
@@ -66,16 +80,34 @@ struct dentry {
 	struct qstr d_name;
 	struct inode *d_inode;
 	struct hlist_bl_node d_hash;
+	struct super_block *d_sb;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
 };
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
+
+struct mnt_namespace;
 
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+	struct list_head mnt_instance;
+};
+
+/* How a file system knows its mounts since 6.17. */
+struct super_block___chained {
+	struct mount *s_mounts;
+};
+
+struct mount___chained {
+	struct mount *mnt_next_for_sb;
 };
 
 struct path {
@@ -89,6 +121,12 @@ struct file {
 	unsigned int f_mode;
 	unsigned int f_flags;
 	void *private_data;
+};
+
+/* What overlayfs opens below a file of its own, since 6.8. */
+struct backing_file {
+	struct file file;
+	struct path user_path;
 };
 
 struct fdtable {
@@ -108,12 +146,16 @@ struct ns_common {
 	__u32 inum;
 };
 
+struct task_struct;
+
 struct pid_namespace {
 	struct ns_common ns;
+	struct task_struct *child_reaper;
 };
 
 struct mnt_namespace {
 	struct ns_common ns;
+	struct mount *root;
 };
 
 struct nsproxy {
@@ -145,6 +187,7 @@ struct signal_struct {
 };
 
 struct kernfs_node {
+	const char *name;
 	__u64 id;
 };
 

@@ -44,6 +44,33 @@ static __always_inline bool is_named_environ(struct dentry *dentry)
 	return name.word == environ.word;
 }
 
+/*
+ * Fills in what @file is. False if rules are not asked about it: the file that overlayfs opens below one of the
+ * container's root. But below an overlay that is mounted elsewhere, it may lie in a directory that has a name.
+ */
+static __always_inline bool describe(struct access *access, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct backing_file *backing = (struct backing_file *)file;
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt), *upper = mnt;
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct mnt_namespace *home;
+
+	access->inode = inode;
+	access->mnt = mnt;
+	access->dentry = dentry;
+	if (!(BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT)))
+		return true;
+	if (bpf_core_field_exists(struct backing_file, user_path))
+		upper = BPF_CORE_READ(backing, user_path.mnt);
+	else /* its path is that of the file above */
+		access->dentry = (struct dentry *)((char *)BPF_CORE_READ(inode, i_dentry.first) -
+						   bpf_core_field_offset(struct dentry, d_u.d_alias));
+	home = home_mounts(bpf_get_current_task_btf());
+	access->is_layer = true;
+	return mount_of(upper) != BPF_CORE_READ(home, root);
+}
+
 SEC("lsm/file_open")
 int BPF_PROG(lsm_file_open, struct file *file)
 {
@@ -52,13 +79,10 @@ int BPF_PROG(lsm_file_open, struct file *file)
 		.of = CLASS_FILE,
 		.hook = LSM_FILE_OPEN,
 		.writes = BPF_CORE_READ(file, f_mode) & FMODE_WRITE,
-		.mnt = BPF_CORE_READ(file, f_path.mnt),
-		.dentry = BPF_CORE_READ(file, f_path.dentry),
-		.inode = BPF_CORE_READ(file, f_inode),
 		.details = {BPF_CORE_READ(file, f_flags)},
 	};
 
-	if (BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT))
+	if (!describe(&access, file))
 		return 0;
 	if (is_asked(CLASS_PROTECT_PROC) && is_of_another(task, access.inode)) {
 		access.of = CLASS_PROTECT_PROC;
@@ -84,13 +108,8 @@ int BPF_PROG(lsm_file_perm, struct file *file, int mask)
 		.writes = true,
 	};
 
-	if (!(mask & MAY_WRITE) || (BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT)))
+	if (!(mask & MAY_WRITE) || !is_asked(CLASS_FILE) || !describe(&access, file))
 		return 0;
-	if (!is_asked(CLASS_FILE))
-		return 0;
-	access.mnt = BPF_CORE_READ(file, f_path.mnt);
-	access.dentry = BPF_CORE_READ(file, f_path.dentry);
-	access.inode = BPF_CORE_READ(file, f_inode);
 	/* pipes and sockets have no path that a rule could mean */
 	if (BPF_CORE_READ(file, f_path.dentry, d_parent) == access.dentry)
 		return 0;

@@ -71,7 +71,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	int denied = 0;
 
 	subject = subject_of(task);
-	if (!(subject.classes & (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)))
+	if (!(subject.classes & (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)) || is_outside(task))
 		return 0;
 	if (!draft_take())
 		return -EAGAIN;

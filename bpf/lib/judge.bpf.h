@@ -9,6 +9,8 @@
 #define HAUBERK_LSM
 
 #include "kernel.h"
+#include "lib/alias.bpf.h"
+#include "lib/newcomer.bpf.h"
 #include "lib/object.bpf.h"
 #include "lib/verdict.bpf.h"
 
@@ -27,6 +29,7 @@ struct access {
 	__u16 hook;	 /* enum lsm_hook */
 	__u16 telling;	 /* enum telling */
 	bool writes;
+	bool is_layer; /* the name in use is asked about elsewhere: only the others are */
 	struct vfsmount *mnt;
 	struct dentry *dentry; /* NULL: it has no path */
 	struct inode *inode;   /* who owns it */
@@ -41,9 +44,10 @@ struct access {
  */
 static __always_inline bool is_asked(__u32 class)
 {
-	struct subject subject = subject_of(bpf_get_current_task_btf());
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct subject subject = subject_of(task);
 
-	return subject.set && (subject.classes & class_bit(class));
+	return subject.set && (subject.classes & class_bit(class)) && !is_newcomer(task);
 }
 
 /* Builds the path of the question in this program's draft, from what lies in its ruling. */
@@ -100,6 +104,33 @@ __noinline int judge_tell(__u16 hook, __u16 telling)
 	return denied ? DENIED : PASSED_TOLD;
 }
 
+#define ALIASES 4 /* other names of one file that are asked about */
+
+/*
+ * Asks the rules about the other names of what the question is about. One of them decides only by a rule
+ * that wants more than what the name in use came to: a list of what is allowed need not name a file twice.
+ */
+__noinline int judge_aliases(void)
+{
+	struct ruling *ruling = ruling_here();
+	__u64 mnt;
+
+	if (!ruling || !alias_begin())
+		return 0;
+	mnt = ruling->mnt;
+	ruling->by_name = ruling->answer;
+	for (int i = 0; i < ALIASES && alias_next(); i++) {
+		judge_path();
+		if (decide() >= DECISION_AUDIT && ruling->answer.rule &&
+		    ruling->answer.decision > ruling->by_name.decision)
+			return 0;
+	}
+	ruling->mnt = mnt;
+	judge_path();
+	ruling->answer = ruling->by_name;
+	return 0;
+}
+
 /* Decides about @access: an enum judgement. The draft may hold the arguments of a command. */
 static __always_inline int judge(const struct access *access)
 {
@@ -125,9 +156,14 @@ static __always_inline int judge(const struct access *access)
 	ruling->mnt = (__u64)access->mnt;
 	ruling->dentry = (__u64)access->dentry;
 	question_describe(&ruling->question, bpf_get_current_task_btf(), access->inode);
+	ruling->answer.decision = DECISION_NONE;
 	if (access->dentry)
 		judge_path();
-	if (decide() < DECISION_AUDIT)
+	if (!access->is_layer)
+		decide();
+	if (ruling->answer.decision < DECISION_BLOCK && access->dentry)
+		judge_aliases();
+	if (ruling->answer.decision < DECISION_AUDIT)
 		return 0;
 	size = draft->record.size;
 	answer = judge_tell(access->hook, access->telling);

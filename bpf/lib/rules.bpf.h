@@ -24,7 +24,7 @@ struct {
 	__type(value, struct matching);
 } matchings SEC(".maps");
 
-/* cgroup id -> its rules; 0 stands for the host */
+/* cgroup id, or enum subject_key -> its rules */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -89,24 +89,35 @@ static __always_inline struct matching *matching_here(void)
 struct subject_walk {
 	struct cgroup *cgroup;
 	struct subject found;
+	__u64 id; /* of the cgroup that it is the subject of; 0: the host */
 };
 
 static long subject_step(__u32 step, struct subject_walk *walk)
 {
 	struct cgroup *cgroup = walk->cgroup;
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
-	struct subject *subject = bpf_map_lookup_elem(&subjects, &id);
-	struct cgroup_subsys_state *parent;
+	struct cgroup_subsys_state *parent = BPF_CORE_READ(cgroup, self.parent);
+	struct subject *subject;
 
+	if (!parent) /* the root, where there is no container */
+		return 1;
+	subject = bpf_map_lookup_elem(&subjects, &id);
 	if (subject) {
 		walk->found = *subject;
+		walk->id = id;
 		return 1;
 	}
-	parent = BPF_CORE_READ(cgroup, self.parent);
-	if (!parent)
-		return 1;
 	walk->cgroup = BPF_CORE_READ(parent, cgroup);
 	return 0;
+}
+
+/* The container that @cgroup is, or lies in, as far as it is a subject; 0: none. */
+static __always_inline __u64 subject_id_of(struct cgroup *cgroup)
+{
+	struct subject_walk walk = {.cgroup = cgroup};
+
+	bpf_loop(CGROUP_DEPTH, subject_step, &walk, 0);
+	return walk.id;
 }
 
 /* The rules of @task's cgroup or of the nearest one above that has some, else the host's. */
@@ -115,14 +126,18 @@ static __always_inline struct subject subject_of(struct task_struct *task)
 	struct selection *selection = selected();
 	struct subject_walk walk = {};
 	struct subject *subject;
-	__u64 host = 0;
+	__u64 key = SUBJECT_HOST;
 
 	if (!selection)
 		return walk.found;
 	walk.cgroup = cgroup_of(task, selection);
 	bpf_loop(CGROUP_DEPTH, subject_step, &walk, 0);
-	if (!walk.found.set) {
-		subject = bpf_map_lookup_elem(&subjects, &host);
+	if (walk.found.set == SET_UNKNOWN) {
+		key = SUBJECT_UNKNOWN;
+		walk.found.classes = 0;
+	}
+	if (!walk.found.set || key) {
+		subject = bpf_map_lookup_elem(&subjects, &key);
 		if (subject)
 			walk.found = *subject;
 	}

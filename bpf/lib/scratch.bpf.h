@@ -42,9 +42,23 @@ struct answer {
 	__u32 decision; /* enum decision */
 };
 
+struct list_head;
+struct mnt_namespace;
+
+/* A walk over the mounts of one file system; see lib/alias.bpf.h. */
+struct alias_walk {
+	struct dentry *dentry;	    /* what is looked for */
+	struct mount *shown_by;	    /* the mount that it was reached by */
+	struct mnt_namespace *own, *home;
+	struct list_head *at, *end; /* links of the list; where mounts are chained, the next one */
+	struct mount *found;
+};
+
 struct ruling {
 	struct question question;
 	struct answer answer;
+	struct answer by_name; /* what the name in use came to, while others are asked about */
+	struct alias_walk aliases;
 	__u32 path_list, glob_list; /* of rules that may hold */
 	__u32 name_at;		    /* where the last name of the path begins */
 	__u64 mnt, dentry;	    /* of what the path is to be built of */

@@ -41,6 +41,11 @@ static __always_inline struct upid pid_at(struct pid *pid, __u32 level)
 	return upid;
 }
 
+static __always_inline struct mnt_namespace *own_mounts(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns);
+}
+
 /* Fills in all of @record that says who @task is. */
 static __always_inline void task_describe(struct record *record, struct task_struct *task,
 					  const struct selection *selection)

@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 PATH_SIZE = 4096
 ARGV_SIZE = 12288
 ADDRESS_SIZE = 128
@@ -24,6 +24,8 @@ LIST_SIZE = 64
 HASH_PRIME = 2147483647
 SUBJECT_COUNT = 65536
 SET_COUNT = 16384
+SET_UNKNOWN = 2147483646
+SET_NONE = 2147483647
 
 
 class Hook(IntEnum):
@@ -235,7 +237,11 @@ class LsmHook(IntEnum):
     SOCKET_ACCEPT = 20
     SOCKET_SENDMSG = 21
     CAPABLE = 22
-    COUNT = 23
+    SB_MOUNT = 23
+    MOVE_MOUNT = 24
+    SB_UMOUNT = 25
+    SB_PIVOTROOT = 26
+    COUNT = 27
 
 
 class RuleClass(IntEnum):
@@ -312,6 +318,11 @@ class TableValueFields(NamedTuple):
 
 
 TABLE_VALUE: Final = Struct("<4I")
+
+
+class SubjectKey(IntEnum):
+    HOST = 0
+    UNKNOWN = 1
 
 
 class SubjectFields(NamedTuple):

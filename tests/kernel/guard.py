@@ -105,8 +105,7 @@ class Guard:
             error = 0
             try:
                 if inside:
-                    with (self.cgroup / "cgroup.procs").open("w") as file:
-                        file.write("0")
+                    self.enter()
                 os.set_inheritable(writing, False)
                 action()
             except OSError as failure:
@@ -128,6 +127,14 @@ class Guard:
             [event for event in events if event.is_alert],
             [event for event in events if not event.is_alert],
         )
+
+    def enter(self) -> None:
+        """This process is in the workload from now on, as if it had executed something there."""
+        (self.cgroup / "cgroup.procs").write_text("0")
+        if "newcomers" in self.kernel.maps:
+            fd = os.pidfd_open(os.getpid())
+            self.kernel.maps["newcomers"].delete(fd.to_bytes(4, "little"))
+            os.close(fd)
 
     def read(self) -> list[Event]:
         """All events since the last call."""

@@ -115,6 +115,46 @@ def test_policy_holds_in_a_container(bundle: Path, tmp_path: Path) -> None:
         )
 
 
+FROM_THE_BEGINNING = """
+apiVersion: security.kubearmor.com/v1
+kind: KubeArmorPolicy
+metadata: {name: for-all}
+spec:
+  selector: {}
+  file:
+    matchPaths: [{path: /secret, action: Block}]
+    matchDirectories: [{dir: /proc/, recursive: true, readOnly: true, action: Block}]
+  process:
+    matchPaths: [{path: /bin/busybox, action: Allow}]
+"""
+
+
+def test_policy_holds_from_the_first_instruction(bundle: Path, tmp_path: Path) -> None:
+    """Of a container that has just come, whether an agent runs or not; and the runtime is not in its own way."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/all.yaml").write_text(FROM_THE_BEGINNING)
+    settings = {
+        "HAUBERK_POLICIES": str(tmp_path / "policies"),
+        "HAUBERK_OPERATIONS": "process",
+        "HAUBERK_DEFAULT_FILE_POSTURE": "block",
+    }
+    agent = Program((sys.executable, "-m", "hauberk", "agent"), tmp_path, settings)
+    wait_until(lambda: "policies in force: 1, enforced by BPF-LSM" in agent.stderr, "the policy is in force")
+    script = "read x </secret; read y </open; echo $x $y; echo 1 >/proc/self/oom_score_adj; exec /bin/other"
+    shutil.copy(bundle / "rootfs/bin/busybox", bundle / "rootfs/bin/other")
+
+    watched = run(bundle, script)
+    agent.process.kill()
+    agent.stop()
+    unwatched = run(bundle, script)
+
+    for printed in (watched, unwatched):
+        assert "secret: Permission denied" in printed
+        assert "content of open" in printed
+        assert "oom_score_adj: Permission denied" in printed
+        assert "other: Permission denied" in printed
+
+
 def test_enforcement_outlives_the_agent(tmp_path: Path) -> None:
     """Killed or stopped, and while the next one starts: what is blocked stays blocked, until it is uninstalled."""
     secret = Path("/dev/shm/hauberk-secret")

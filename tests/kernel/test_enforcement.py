@@ -565,6 +565,72 @@ def first(*steps: Callable[[], object]) -> Callable[[], object]:
     return act
 
 
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
+AT_RECURSIVE_CLONE = 0x8001  # AT_RECURSIVE | OPEN_TREE_CLONE, linux/mount.h
+NR_PIVOT_ROOT, NR_OPEN_TREE, NR_MOVE_MOUNT = 155, 428, 429
+MOVE_FROM_EMPTY = 4  # MOVE_MOUNT_F_EMPTY_PATH
+
+
+def mount(source: Path | str, target: Path, flags: int = 0, kind: str = "", options: str = "") -> None:
+    if LIBC.mount(str(source).encode(), bytes(target), kind.encode(), flags, options.encode()):
+        raise OSError(ctypes.get_errno(), "")
+
+
+def in_own_mounts(action: Callable[[], object]) -> Callable[[], object]:
+    """In a mount namespace that nobody else sees anything of."""
+    return in_namespace(first(lambda: mount("none", Path("/"), MS_REC | MS_PRIVATE), action))
+
+
+def bound(what: Path, where: Path, then: Callable[[], object]) -> Callable[[], object]:
+    return in_own_mounts(first(lambda: mount(what, where, MS_BIND), then))
+
+
+def by_detached_mount(directory: Path) -> Callable[[], object]:
+    """The tree is mounted nowhere; only a descriptor leads into it."""
+
+    def act() -> None:
+        tree = LIBC.syscall(NR_OPEN_TREE, -100, bytes(directory), AT_RECURSIVE_CLONE)
+        if tree < 0:
+            raise OSError(ctypes.get_errno(), "")
+        os.close(os.open("secret", os.O_RDONLY, dir_fd=tree))
+
+    return in_own_mounts(act)
+
+
+def by_overlay(directory: Path) -> Callable[[], object]:
+    """A file of an overlay is opened below once more, by overlayfs."""
+    room = directory.parent / f"{directory.name}-room"
+
+    def act() -> None:
+        room.mkdir()
+        mount("tmpfs", room, 0, "tmpfs")
+        for name in ("upper", "work", "merged"):
+            (room / name).mkdir()
+        options = f"lowerdir={directory},upperdir={room}/upper,workdir={room}/work"
+        mount("overlay", room / "merged", 0, "overlay", options)
+        try:
+            read(room / "merged/open")()
+        except OSError:
+            raise RuntimeError("what no rule is about must pass") from None
+        read(room / "merged/secret")()
+
+    return in_own_mounts(first(act))
+
+
+def by_pivot(directory: Path) -> Callable[[], object]:
+    """After pivot_root everything has another path."""
+    room = directory.parent / f"{directory.name}-room"
+
+    def act() -> None:
+        room.mkdir()
+        mount("tmpfs", room, 0, "tmpfs")
+        (room / "old").mkdir()
+        call(NR_PIVOT_ROOT, bytes(room), bytes(room / "old"))
+        read(Path(f"/old{directory}/secret"))()
+
+    return in_own_mounts(act)
+
+
 EVASIONS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "symbolic-link": lambda t: first(lambda: (t / "way").symlink_to(t / "secret"), read(t / "way")),
     "proc-self-root": lambda t: read(Path(f"/proc/self/root{t}/secret")),
@@ -575,7 +641,13 @@ EVASIONS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "renamed": lambda t: first(lambda: (t / "secret").rename(t / "way"), read(t / "way")),
     "renamed-parent": lambda t: first(lambda: t.rename(f"{t}.way"), read(Path(f"{t}.way/secret"))),
     "chroot": lambda t: first(lambda: os.chroot(t), read(Path("/secret"))),
-}
+    "bind-mounted-directory": lambda t: bound(t, t / "below", read(t / "below/secret")),
+    "bind-mounted-file": lambda t: bound(t / "secret", t / "open", read(t / "open")),
+    "bind-mounted-twice": lambda t: bound(t, t / "below", first(lambda: mount(t / "below", t / "below/below/deeper", MS_BIND), read(t / "below/below/deeper/secret"))),
+    "detached-mount": by_detached_mount,
+    "overlay-over-it": by_overlay,
+    "pivot-root": by_pivot,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("evasion", EVASIONS)
@@ -587,6 +659,62 @@ def test_evasions_of_a_file(lsm: Guard, there: Path, evasion: str) -> None:
 
     assert done.error == errno.EACCES
     assert [event.verdict.policy for event in done.alerts if event.verdict] == ["under-test"]
+
+
+def by_new_call(source: Path, target: Path) -> Callable[[], object]:
+    def act() -> None:
+        tree = LIBC.syscall(NR_OPEN_TREE, -100, bytes(source), 1)
+        call(NR_MOVE_MOUNT, tree, b"", -100, bytes(target), MOVE_FROM_EMPTY)
+
+    return act
+
+
+MOUNTS: dict[str, tuple[Callable[[Path], Callable[[], object]], str, str]] = {
+    "over-it": (lambda t: lambda: mount(t / "open", t / "secret", MS_BIND), "SB_MOUNT", "secret"),
+    "over-its-directory": (lambda t: lambda: mount("tmpfs", t, 0, "tmpfs"), "SB_MOUNT", ""),
+    "over-it-by-another-call": (lambda t: by_new_call(t / "open", t / "secret"), "MOVE_MOUNT", "secret"),
+    "unmount": (lambda t: lambda: call(166, bytes(t / "mounted"), 2), "SB_UMOUNT", "mounted"),
+    "move": (lambda t: lambda: mount(t / "mounted", t / "below", MS_MOVE), "SB_MOUNT", "/"),
+    "move-by-another-call": (
+        lambda t: lambda: call(NR_MOVE_MOUNT, -100, bytes(t / "mounted"), -100, bytes(t / "below"), 0),
+        "MOVE_MOUNT",
+        "mounted",
+    ),
+}
+
+
+@pytest.mark.parametrize("action", ["Audit", "Block"])
+@pytest.mark.parametrize("what", MOUNTS)
+def test_mounts_that_change_what_a_path_stands_for(lsm: Guard, there: Path, what: str, action: str) -> None:
+    """A file that may not be changed is not replaced by another, nor taken elsewhere with its mount."""
+    act, label, name = MOUNTS[what]
+    (there / "mounted").mkdir()
+    mount("tmpfs", there / "mounted", 0, "tmpfs")
+    mount("none", there / "mounted", MS_PRIVATE)
+    lsm.rule(
+        f"file:\n  matchPaths:\n  - {{path: {there}/secret, readOnly: true}}\n"
+        f"  - {{path: {there}/mounted/below/leaf}}\naction: {action}"
+    )
+    try:
+        done = lsm.act(act(there))
+    finally:
+        while not LIBC.umount2(bytes(there), 2):
+            pass
+        for place in ("secret", "below", "mounted"):
+            LIBC.umount2(bytes(there / place), 2)
+
+    if action == "Block":
+        assert done.error == errno.EACCES
+    assert [event.data for event in done.alerts] == [f"lsm={label}"]
+    assert done.alerts[0].resource == str(there / name)
+
+
+def test_mounts_elsewhere_are_left_alone(lsm: Guard, there: Path) -> None:
+    """A rule for one file is not about mounts on others, nor about those of a namespace of one's own."""
+    lsm.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+
+    assert_passed(lsm.act(in_own_mounts(lambda: mount("tmpfs", there / "below", 0, "tmpfs"))))
+    assert_passed(lsm.act(in_own_mounts(lambda: mount("tmpfs", there, 0, "tmpfs"))))
 
 
 def nested(guard: Guard, action: Callable[[], object]) -> Callable[[], object]:
@@ -609,6 +737,42 @@ def test_nested_cgroup(guard: Guard, there: Path) -> None:
 
     assert len(done.alerts) == 1
     assert done.error == (errno.EACCES if guard.denies else 0)
+
+
+def test_nested_container(lsm: Guard, there: Path) -> None:
+    """Namespaces of its own, a root of its own, and the protected directory mounted into it."""
+    clone_newpid = 0x20000000
+    lsm.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+    root = there / "root"
+    (root / "data").mkdir(parents=True)
+    (root / "old").mkdir()
+
+    def inner() -> None:
+        mount("tmpfs", root, 0, "tmpfs")
+        (root / "data").mkdir()
+        (root / "old").mkdir()
+        mount(there, root / "data", MS_BIND)
+        call(NR_PIVOT_ROOT, bytes(root), bytes(root / "old"))
+        os.chdir("/")
+        call(166, b"/old", 2)
+        read(Path("/data/open"))()
+        read(Path("/data/secret"))()
+
+    def act() -> None:
+        if LIBC.unshare(clone_newpid):
+            raise OSError(ctypes.get_errno(), "")
+        pid = os.fork()
+        if not pid:
+            try:
+                in_own_mounts(inner)()
+            except OSError as error:
+                os._exit(error.errno or 255)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code:
+            raise OSError(code, "")
+
+    assert lsm.act(act).error == errno.EACCES
 
 
 def test_loader_as_a_way_to_execute(lsm: Guard, there: Path) -> None:
@@ -721,7 +885,7 @@ def test_swap_under_load(lsm: Guard, there: Path) -> None:
     os.set_blocking(stopping, False)
     pid = os.fork()
     if not pid:
-        (lsm.cgroup / "cgroup.procs").write_text("0")
+        lsm.enter()
         wrong = tries = 0
         while True:
             try:

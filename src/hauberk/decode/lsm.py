@@ -106,6 +106,10 @@ HOOKS: Final = {
     LsmHook.SOCKET_ACCEPT: Row("SOCKET_ACCEPT", _socket),
     LsmHook.SOCKET_SENDMSG: Row("SOCKET_SENDMSG", _socket),
     LsmHook.CAPABLE: Row("CAPABLE", _capable),
+    LsmHook.SB_MOUNT: Row("SB_MOUNT", _nothing),
+    LsmHook.MOVE_MOUNT: Row("MOVE_MOUNT", _nothing),
+    LsmHook.SB_UMOUNT: Row("SB_UMOUNT", _nothing),
+    LsmHook.SB_PIVOTROOT: Row("SB_PIVOTROOT", _nothing),
 }
 
 

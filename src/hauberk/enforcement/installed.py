@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
+from hauberk.abi import SET_NONE
 from hauberk.errors import PolicyError
 from hauberk.model.policy import Policy
 from hauberk.model.workload import HOST as HOST_WORKLOAD
@@ -12,13 +13,15 @@ from hauberk.policy.compile import Secrets, Table, compile_table
 from hauberk.policy.decide import Numbered, Posture, RuleSet
 from hauberk.policy.select import Identity, holds_for, holds_for_host
 from hauberk.policy.treatment import Treatment, audited
-from hauberk.sensor.tables import HOST, Tables
+from hauberk.sensor.tables import HOST, UNKNOWN, Tables
 
 RETIRED_KEPT: Final = 256
 """How many replaced tables stay known: alerts that name their rules may still be on the way."""
 
-NO_RULES: Final = 0xFFFFFFFF
+NO_RULES: Final = SET_NONE
 """The set of a container that no policy selects. It has no table; but what lies below it is not the host's."""
+
+_ANY_CONTAINER: Final = Workload(container_id="")
 
 _Versions: TypeAlias = frozenset[tuple[tuple[str, str, str], int]]
 """Policies, each in one of the versions it has had."""
@@ -83,7 +86,7 @@ class Installed:
                 after[policy.identity] = (policy, self._versions)
         self._policies = after
         try:
-            wanted = {HOST: self._set_for(HOST)}
+            wanted = {each: self._set_for(each) for each in (HOST, UNKNOWN)}
             wanted |= {cgroup_id: self._set_for(cgroup_id) for cgroup_id in self._workloads}
         except PolicyError:
             self._policies = before
@@ -183,7 +186,8 @@ class Installed:
 
     def _treatment(self, cgroup_id: int) -> Treatment:
         if self._treatment_of:
-            return self._treatment_of(self._workloads.get(cgroup_id, HOST_WORKLOAD))
+            stand_in = _ANY_CONTAINER if cgroup_id == UNKNOWN else HOST_WORKLOAD
+            return self._treatment_of(self._workloads.get(cgroup_id, stand_in))
         return Treatment(self._host_posture if cgroup_id == HOST else self._posture)
 
     def _holds(self, policy: Policy, cgroup_id: int) -> bool:
@@ -191,6 +195,8 @@ class Installed:
             return policy.kind == "KubeArmorHostPolicy" and holds_for_host(
                 policy, self._host_name, self._host_labels
             )
+        if cgroup_id == UNKNOWN:
+            return policy.selects_any_container
         workload = self._workloads[cgroup_id]
         if workload.is_pause:  # it must start whatever is allowed; KubeArmor leaves it alone, too
             return False

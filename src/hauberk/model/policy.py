@@ -162,6 +162,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             return False
         return bool(self.namespace or self.selector.labels or self.selector.expressions)
 
+    @property
+    def selects_any_container(self) -> bool:
+        """Whether it holds for every container, whatever there is to be known of it.
+
+        One for a cluster does not: it is not meant for what keeps a pod together, and only a runtime knows that.
+        """
+        return self.kind == "KubeArmorPolicy" and not (self.asks_for_pods or self.selector.containers)
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided for one action, and by whose rule."""

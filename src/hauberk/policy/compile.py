@@ -270,10 +270,10 @@ class _Compiler:
         above: dict[bytes, set[int]] = defaultdict(set)
         for number, _, rule in rules:
             if isinstance(rule.target, ExactPath | Directory):
-                path = _directory_of(rule.target.path.encode())
+                path = rule.target.path.encode()
                 while path != b"/":
-                    above[path[:-1]].add(number)
                     path = _directory_of(path)
+                    above[path[:-1] or b"/"].add(number)
         for path, numbers in above.items():
             self.put(TableKind.EXACT, RuleClass.MOVE, self.list_of(numbers, with_conditions=False), text=path)
         flags = TableFlag.HAS_PATHS

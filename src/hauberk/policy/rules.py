@@ -146,10 +146,11 @@ def matches_path(target: Source | Glob | Name, path: bytes) -> bool:
 
 
 def _is_below(target: Target, directory: bytes) -> bool:
-    """Whether a directory takes along what a rule is about when it is renamed."""
+    """Whether a directory takes along what a rule is about when it is renamed or mounted over."""
     if not directory or not isinstance(target, ExactPath | Directory):
         return False
-    return target.path.encode().rstrip(b"/").startswith(directory + b"/")
+    path = target.path.encode().rstrip(b"/")
+    return path != b"" and path.startswith(directory.rstrip(b"/") + b"/")
 
 
 def condition_count(rule: Rule) -> int:

@@ -56,14 +56,27 @@ CATALOGUE: Final = (
 )
 """In the order in which they are loaded; each map belongs to the first that has it."""
 
+BIRTH: Final = Programs("birth")
+"""What gives a container rules when its cgroup is made."""
+
 DECIDING: Final = (
+    Programs(
+        "newcomer", without="what a runtime does to set a container up is held against the container's rules"
+    ),
     Programs("lsm_process"),
     Programs("lsm_file"),
     Programs("lsm_path", without="making, removing, renaming and linking files is not decided by rules"),
+    Programs(
+        "lsm_mount",
+        without="mounting over files that rules are about, and moving them by mounts, is not decided",
+    ),
     Programs("lsm_network"),
     Programs("lsm_capability"),
 )
 """The programs that decide, where the kernel lets them."""
+
+_PINNED: Final = ("lsm_", "birth", "newcomer")
+"""The programs that go on when the agent does not."""
 
 ALERT_RING_BYTES: Final = 4 << 20
 
@@ -82,7 +95,9 @@ class Kernel:
         self._ring_bytes = ring_bytes
         self._cpus = _possible_cpus()
         self._library = Libbpf()
-        self._maps: dict[str, Map] = {}
+        self.maps: dict[str, Map] = {}
+        """Of all loaded programs, by name."""
+
         self._objects: list[Object] = []
         self._selection: Selection | None = None
         self._by_group = False
@@ -96,7 +111,7 @@ class Kernel:
         self.missing: dict[str, str] = {}
         """By object that the kernel did not take: what that costs."""
 
-        self.tables = Tables(self._library, self._maps)
+        self.tables = Tables(self._library, self.maps)
 
     def load(self, selection: Selection) -> Ring:
         """Load and attach all that this selection needs; the ring of their records."""
@@ -109,7 +124,7 @@ class Kernel:
             self._fill_catalogue()
             for loaded in self._objects:
                 loaded.attach()
-            return Ring(self._maps["records"], self._ring_bytes)
+            return Ring(self.maps["records"], self._ring_bytes)
         except BaseException:
             self.close()
             raise
@@ -119,8 +134,9 @@ class Kernel:
 
         LSM programs are pinned in the directory `pins`: they go on when we do not.
         """
-        had_catalogue = "syscalls" in self._maps
+        had_catalogue = "syscalls" in self.maps
         begin = len(self._objects)
+        self._load(BIRTH)
         if by_lsm:
             for programs in DECIDING:
                 self._load(programs)
@@ -132,13 +148,13 @@ class Kernel:
         if not had_catalogue:
             self._fill_catalogue()
         for loaded in self._deciding:
-            loaded.attach(pins if loaded.path.name.startswith("lsm_") else None)
-        return Ring(self._maps["alerts"], ALERT_RING_BYTES)
+            loaded.attach(pins if loaded.path.name.startswith(_PINNED) else None)
+        return Ring(self.maps["alerts"], ALERT_RING_BYTES)
 
     def _fill_catalogue(self) -> None:
-        if "syscalls" in self._maps:
+        if "syscalls" in self.maps:
             for slot, row in kernel_rows():
-                self._maps["syscalls"].update(slot.to_bytes(4, "little"), row)
+                self.maps["syscalls"].update(slot.to_bytes(4, "little"), row)
 
     def _load(self, programs: Programs) -> None:
         path = OBJECTS / f"{programs.name}.bpf.o"
@@ -149,7 +165,7 @@ class Kernel:
             loaded = Object(self._library, path)
             loaded.leave_out(left_out)
             try:
-                loaded.load(self._maps, {"records": self._ring_bytes})
+                loaded.load(self.maps, {"records": self._ring_bytes})
             except KernelError as error:
                 loaded.close()
                 refusal = refusal or error
@@ -165,7 +181,7 @@ class Kernel:
         """Tell the programs what is wanted; takes effect at once."""
         self._selection = selection
         prefix = selection.prefix
-        self._maps["selections"].update(
+        self.maps["selections"].update(
             bytes(4),
             SELECTION.pack(
                 selection.operation_bits,
@@ -193,8 +209,8 @@ class Kernel:
     def _tell_of_group(self, cgroup_id: int, unwanted: int) -> None:
         key = cgroup_id.to_bytes(8, "little")
         if not unwanted:
-            if "unwanted_groups" in self._maps:
-                self._maps["unwanted_groups"].delete(key)
+            if "unwanted_groups" in self.maps:
+                self.maps["unwanted_groups"].delete(key)
                 self._left_out.pop("unwanted_groups", None)
             return
         self._leave_out("unwanted_groups", key, unwanted.to_bytes(4, "little"))
@@ -208,8 +224,8 @@ class Kernel:
 
     def _leave_out(self, name: str, key: bytes, value: bytes = b"\1") -> None:
         # what was sent before the kernel knew comes in a row
-        if name in self._maps and self._left_out.get(name) != key + value:
-            self._maps[name].update(key, value)
+        if name in self.maps and self._left_out.get(name) != key + value:
+            self.maps[name].update(key, value)
             self._left_out[name] = key + value
 
     def counts(self) -> dict[tuple[int, str], KernelCounts]:
@@ -218,7 +234,7 @@ class Kernel:
 
     def alert_counts(self) -> dict[tuple[int, str], KernelCounts]:
         """The same for verdicts."""
-        return self._counts("alert_ledger") if "alert_ledger" in self._maps else {}
+        return self._counts("alert_ledger") if "alert_ledger" in self.maps else {}
 
     def _counts(self, name: str) -> dict[tuple[int, str], KernelCounts]:
         found = {}
@@ -226,7 +242,7 @@ class Kernel:
             if operation is Operation.COUNT:
                 continue
             key = int(operation).to_bytes(4, "little")
-            content = self._maps[name].lookup(key, COUNTERS.size * self._cpus)
+            content = self.maps[name].lookup(key, COUNTERS.size * self._cpus)
             if content is None:
                 raise self._library.fail("cannot read the kernel's counters")
             for cpu in range(self._cpus):
@@ -238,7 +254,7 @@ class Kernel:
         """How many records each CPU has wanted to send; for alerts, by the numbers that the ledger has for them."""
         found = {}
         for name, first in (("sequences", 0), ("alert_sequences", ALERT_CPUS)):
-            content = self._maps[name].lookup(bytes(4), 8 * self._cpus) if name in self._maps else None
+            content = self.maps[name].lookup(bytes(4), 8 * self._cpus) if name in self.maps else None
             for cpu in range(self._cpus if content else 0):
                 found[first + cpu] = int.from_bytes((content or b"")[8 * cpu : 8 * cpu + 8], "little")
         return found

@@ -7,7 +7,7 @@ nobody has it any more. So there is no moment with half a table.
 import struct
 from typing import Final
 
-from hauberk.abi import MATCHING, SUBJECT, RuleClass
+from hauberk.abi import MATCHING, SUBJECT, RuleClass, SubjectKey
 from hauberk.policy.compile import Secrets, Table
 from hauberk.sensor.libbpf import Libbpf, Map, OwnMap
 
@@ -26,8 +26,11 @@ TRACED: Final = 1 << RuleClass.SYSCALL
 TRACED_ALL: Final = 2 * TRACED - 1
 """... and where there are none: everything."""
 
-HOST: Final = 0
+HOST: Final = int(SubjectKey.HOST)
 """The cgroup ID that stands for all that is in no container."""
+
+UNKNOWN: Final = int(SubjectKey.UNKNOWN)
+"""The one that stands for containers that nobody has told of yet: the kernel sees them being born (bpf/birth.bpf.c)."""
 
 
 class Tables:

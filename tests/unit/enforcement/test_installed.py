@@ -13,7 +13,7 @@ from hauberk.policy.compile import Table
 from hauberk.policy.decide import Posture
 from hauberk.policy.treatment import Treatment
 from hauberk.sensor.libbpf import Libbpf
-from hauberk.sensor.tables import HOST, Tables
+from hauberk.sensor.tables import HOST, UNKNOWN, Tables
 
 SECRETS = (1234567891, 1987654321)
 FILE_CLASSES = 1 << RuleClass.FILE | 1 << RuleClass.MOVE
@@ -115,10 +115,25 @@ def test_what_no_policy_selects_has_no_rules_but_is_not_the_hosts(tables: FakeTa
     installed.replace([host_policy("h")])
     installed.learn(WEB, WORKLOADS[WEB])
 
-    assert tables.since() == ["add 1", f"assign {HOST} 1", f"assign {WEB} nothing"]
-    assert tables.assigned == {HOST: (1, FILE_CLASSES), WEB: (NO_RULES, 0)}
+    assert tables.since() == [
+        "add 1",
+        f"assign {HOST} 1",
+        f"assign {UNKNOWN} nothing",
+        f"assign {WEB} nothing",
+    ]
+    assert tables.assigned == {HOST: (1, FILE_CLASSES), UNKNOWN: (NO_RULES, 0), WEB: (NO_RULES, 0)}
     assert [each.policy.name for each in installed.rules_of(HOST)] == ["h"]
     assert installed.rules_of(WEB) == ()
+
+
+def test_containers_nobody_has_told_of_have_what_holds_for_all(
+    tables: FakeTables, installed: Installed
+) -> None:
+    """Not what selects by a name, a label or a namespace, which nobody knows when a container begins."""
+    by_name = replace(policy("n", app=None), selector=Selector(containers=("nginx",)))
+    installed.replace([policy("all", app=None), policy("p"), by_name, host_policy("h")])
+
+    assert [each.policy.name for each in installed.rules_of(UNKNOWN)] == ["all"]
 
 
 def test_workloads_with_the_same_policies_share_a_table(tables: FakeTables, installed: Installed) -> None:
@@ -127,9 +142,11 @@ def test_workloads_with_the_same_policies_share_a_table(tables: FakeTables, inst
     assert sorted(tables.since()) == [
         "add 1",
         "add 2",
-        f"assign {WEB} 1",
-        f"assign {WEB_TOO} 1",
-        f"assign {DB} 2",
+        "add 3",
+        f"assign {UNKNOWN} 1",
+        f"assign {WEB} 2",
+        f"assign {WEB_TOO} 2",
+        f"assign {DB} 3",
     ]
     assert [each.policy.name for each in installed.rules_of(WEB)] == ["p", "r"]
     assert [each.policy.name for each in installed.rules_of(DB)] == ["q", "r"]

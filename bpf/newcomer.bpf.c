@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Who came into a container from outside, until it executes something there.
+ *
+ *   fentry/cgroup_attach_task    a process is about to be moved into a cgroup
+ *   tp_btf/sched_process_fork    a newcomer's children are newcomers; so is who is born into another cgroup
+ *   tp_btf/sched_process_exec    the end of it
+ */
+#include "lib/newcomer.bpf.h"
+#include "lib/rules.bpf.h"
+
+static __always_inline int mark(struct task_struct *task, struct newcomer as)
+{
+	bpf_task_storage_get(&newcomers, task, &as, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return 0;
+}
+
+static __always_inline int mark_first(struct task_struct *task, struct task_struct *sent_by)
+{
+	struct newcomer first = {.mounts = (__u64)own_mounts(sent_by)};
+
+	return mark(task, first);
+}
+
+/* True if @to is in a container that @from is not in: it has an entry of its own among the subjects. */
+static __always_inline bool is_another(struct cgroup *from, struct cgroup *to)
+{
+	__u64 there = subject_id_of(to);
+
+	return there && there != subject_id_of(from);
+}
+
+SEC("fentry/cgroup_attach_task")
+int BPF_PROG(newcomer_attach, struct cgroup *to, struct task_struct *leader, bool threadgroup)
+{
+	struct selection *selection = selected();
+
+	if (!selection || BPF_CORE_READ(to, root, hierarchy_id) != selection->cgroup_hierarchy)
+		return 0;
+	return is_another(cgroup_of(leader, selection), to) ? mark_first(leader, leader) : 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(newcomer_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct newcomer *newcomer = bpf_task_storage_get(&newcomers, parent, NULL, 0);
+	struct selection *selection = selected();
+
+	if (newcomer)
+		return mark(child, *newcomer);
+	if (!selection || child->cgroups == parent->cgroups)
+		return 0;
+	return is_another(cgroup_of(parent, selection), cgroup_of(child, selection)) ? mark_first(child, parent) : 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(newcomer_exec, struct task_struct *task)
+{
+	struct newcomer *newcomer = bpf_task_storage_get(&newcomers, task, NULL, 0);
+
+	if (newcomer && is_outside(task))
+		newcomer->execs++;
+	else if (newcomer)
+		bpf_task_storage_delete(&newcomers, task);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
