@@ -341,6 +341,7 @@ def test_each_workload_is_treated_as_its_namespace_and_pod_want(tables: FakeTabl
         "web-1": Treatment(Posture(file=Action.BLOCK)),
         "web-2": Treatment(Posture(file=Action.BLOCK), "audited"),
         "db-1": Treatment(mode="disabled"),
+        "": Treatment(),  # of whom nobody has told yet
         None: Treatment(),
     }
     installed = Installed(
