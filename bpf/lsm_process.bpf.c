@@ -70,7 +70,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	struct file *file;
 	int denied = 0;
 
-	subject = subject_of(task);
+	subject = subject_here();
 	if (!(subject.classes & (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)) || is_outside(task))
 		return 0;
 	if (!draft_take())

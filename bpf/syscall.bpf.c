@@ -36,7 +36,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	if (!(selection->operations >> syscall->operation & 1) && !traced)
 		return 0;
 	if (syscall->object == OBJECT_IMAGE && (traced & 1 << CLASS_PROCESS)) /* while the image is there */
-		find_source(subject_of(task).set, 0);
+		find_source(subject_here().set, 0);
 
 	draft->record.size = 0;
 	draft->record.flags = is_compat(task) ? RECORD_COMPAT : 0;

@@ -45,7 +45,7 @@ struct access {
 static __always_inline bool is_asked(__u32 class)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct subject subject = subject_of(task);
+	struct subject subject = subject_here();
 
 	return subject.set && (subject.classes & class_bit(class)) && !is_newcomer(task);
 }

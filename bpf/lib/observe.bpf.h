@@ -22,7 +22,7 @@ static __always_inline __u32 traced_here(void)
 
 	if (!matching || !matching->traced)
 		return 0;
-	subject = subject_of(bpf_get_current_task_btf());
+	subject = subject_here();
 	return subject.set ? subject.classes & matching->traced : 0;
 }
 

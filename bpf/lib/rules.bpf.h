@@ -120,8 +120,11 @@ static __always_inline __u64 subject_id_of(struct cgroup *cgroup)
 	return walk.id;
 }
 
-/* The rules of @task's cgroup or of the nearest one above that has some, else the host's. */
-static __always_inline struct subject subject_of(struct task_struct *task)
+/*
+ * The rules of the current task's cgroup or of the nearest one above that has some, else the host's: a
+ * struct subject as a number, so that this is verified once and keeps its stack to itself.
+ */
+__noinline __u64 subject_bits(void)
 {
 	struct selection *selection = selected();
 	struct subject_walk walk = {};
@@ -129,8 +132,8 @@ static __always_inline struct subject subject_of(struct task_struct *task)
 	__u64 key = SUBJECT_HOST;
 
 	if (!selection)
-		return walk.found;
-	walk.cgroup = cgroup_of(task, selection);
+		return 0;
+	walk.cgroup = cgroup_of(bpf_get_current_task_btf(), selection);
 	bpf_loop(CGROUP_DEPTH, subject_step, &walk, 0);
 	if (walk.found.set == SET_UNKNOWN) {
 		key = SUBJECT_UNKNOWN;
@@ -141,7 +144,15 @@ static __always_inline struct subject subject_of(struct task_struct *task)
 		if (subject)
 			walk.found = *subject;
 	}
-	return walk.found;
+	return (__u64)walk.found.classes << 32 | walk.found.set;
+}
+
+static __always_inline struct subject subject_here(void)
+{
+	__u64 bits = subject_bits();
+	struct subject subject = {.set = bits, .classes = bits >> 32};
+
+	return subject;
 }
 
 static __always_inline __u32 class_bit(__u32 class)
@@ -526,7 +537,7 @@ __noinline int decide(void)
 		return DECISION_NONE;
 	ruling->answer.decision = DECISION_NONE;
 	for (int i = 0; i < TABLE_TRIES; i++) {
-		struct subject subject = subject_of(bpf_get_current_task_btf());
+		struct subject subject = subject_here();
 
 		if (!subject.set || !(subject.classes & class_bit(ruling->question.of)))
 			return DECISION_NONE;

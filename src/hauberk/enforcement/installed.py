@@ -114,6 +114,8 @@ class Installed:
         """By policy: how many containers it holds for, the host being one more."""
         containers: dict[int, set[str | None]] = {}
         for cgroup_id, number in self._assigned.items():
+            if cgroup_id == UNKNOWN:
+                continue
             workload = self._workloads.get(cgroup_id)
             containers.setdefault(number, set()).add(workload.container_id if workload else None)
         found: dict[tuple[str, str, str], int] = {}
