@@ -2,12 +2,13 @@
 
 import sys
 
-from benchmarks import agent, latency, overhead, rules, throughput
+from benchmarks import agent, formats, latency, overhead, rules, throughput
 
 BENCHMARKS = {
     "throughput": throughput.run,
     "overhead": overhead.run,
     "rules": rules.run,
+    "formats": formats.run,
     "agent": agent.run,
     "latency": latency.run,
     "memory": agent.run_memory,

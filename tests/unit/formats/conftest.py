@@ -73,7 +73,16 @@ st.register_type_strategy(
         verdict=st.none() | _verdicts,
         exec_session=st.none() | st.builds(ExecSession, id=_texts, command=_texts),
         relayed=st.none()
-        | st.builds(Relayed, type=_words, operation=_words, result=_texts, process_hash=_texts),
+        | st.builds(
+            Relayed,
+            type=_words,
+            operation=_words,
+            result=_texts,
+            version=_texts,
+            process_hash=_texts,
+            max_alerts_per_s=_ids,
+            tenant_id=_texts,
+        ),
         folded=st.none() | st.builds(Folded, count=st.integers(1), first_ns=_times_ns, last_ns=_times_ns),
     ),
 )

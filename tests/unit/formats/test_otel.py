@@ -13,11 +13,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 
+from benchmarks.opentelemetry_sdk import SDK
+from benchmarks.world import World
 from hauberk.abi import Operation
 from hauberk.formats import Format
 from hauberk.formats.otel import Otel, OtelProtobuf, Profile
 from hauberk.formats.otel import mapping as m
-from hauberk.model.event import Event, Folded, Node
+from hauberk.model.event import Event, Folded, Node, Relayed
 from hauberk.model.policy import Verdict
 from hauberk.model.process import ExecSession, Process
 from hauberk.model.workload import HOST, Owner, Workload
@@ -74,13 +76,15 @@ def reference(event: Event) -> ExportLogsServiceRequest:
         key_values(m.resource_attributes(event.node, event.workload, labels=True))
     )
     scope = logs.scope_logs.add(schema_url=m.SCHEMA_URL)
-    scope.scope.name, scope.scope.version = m.SCOPE_NAME, m.SCOPE_VERSION
+    scope.scope.name, scope.scope.version = m.scope_of(event)
     attributes = {
         **m.process_attributes(event),
         **m.act_attributes(event),
+        **m.details_attributes(event),
         **m.object_attributes(event),
-        "log.record.uid": event.id,
-        **m.verdict_attributes(event),
+        **m.own_attributes(event),
+        **(m.verdict_attributes(event.verdict) if event.verdict else {}),
+        **(m.relayed_attributes(event.relayed) if event.relayed else {}),
     }
     severity = event.verdict.severity if event.verdict else 0
     scope.log_records.add(
@@ -90,13 +94,17 @@ def reference(event: Event) -> ExportLogsServiceRequest:
         severity_text=str(severity) if severity else "",
         body=any_value(m.body_of(event)),
         attributes=key_values(attributes),
-        event_name=m.name_of(event.operation, event.is_alert),
+        event_name=m.name_of(event),
     )
     return request
 
 
 def logs_of(content: bytes) -> list[ResourceLogs]:
     return list(ExportLogsServiceRequest.FromString(content).resource_logs)
+
+
+def source_of(logs: ResourceLogs) -> tuple[bytes, bytes]:
+    return logs.resource.SerializeToString(), logs.scope_logs[0].scope.SerializeToString()
 
 
 def record_of(event: Event, **settings: Any) -> LogRecord:
@@ -137,6 +145,15 @@ def test_bytes_are_those_of_protobuf(events: list[Event]) -> None:
         assert found == expected.SerializeToString()
 
 
+def test_requests_are_those_of_the_sdk() -> None:
+    """The program that everybody else uses makes the same bytes of the same events, grouped in the same way."""
+    events = World().events(1000)
+    sdk = SDK(len(events))
+    form = OtelProtobuf().make()
+
+    assert [form.join([form.encode(event) for event in events])] == list(sdk.requests(sdk.prepare(events)))
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @given(event=st.from_type(Event))
 def test_lines_and_bytes_say_the_same(profile: Profile, event: Event) -> None:
@@ -151,20 +168,17 @@ def test_lines_and_bytes_say_the_same(profile: Profile, event: Event) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 @given(events=st.lists(st.from_type(Event), min_size=1, max_size=8))
 def test_joined_messages_are_one_request_by_workload(profile: Profile, events: list[Event]) -> None:
-    """Every record is there, under its own resource, in its order, and no resource twice."""
+    """Every record is there, in its order, and no workload and scope twice."""
     messages = [BINARY[profile].encode(event) for event in events]
-    expected: dict[bytes, list[LogRecord]] = {}
+    expected: dict[tuple[bytes, bytes], list[LogRecord]] = {}
     for message in messages:
         (logs,) = logs_of(message)
-        of = logs.resource.SerializeToString()
-        expected.setdefault(of, []).extend(logs.scope_logs[0].log_records)
+        expected.setdefault(source_of(logs), []).extend(logs.scope_logs[0].log_records)
 
     content = BINARY[profile].join(messages)
     found = logs_of(content)
 
-    assert {
-        logs.resource.SerializeToString(): list(logs.scope_logs[0].log_records) for logs in found
-    } == expected
+    assert {source_of(logs): list(logs.scope_logs[0].log_records) for logs in found} == expected
     assert len(found) == len(expected)
     assert {logs.schema_url for logs in found} == {logs_of(messages[0])[0].schema_url}
     assert ExportLogsServiceRequest.FromString(content).SerializeToString() == content
@@ -178,7 +192,7 @@ def test_messages_of_another_version_keep_their_scope(event: Event) -> None:
 
     versions = [logs.scope_logs[0].scope.version for logs in logs_of(content)]
 
-    assert versions == ["0.0.1-rc.1", m.SCOPE_VERSION]
+    assert versions == ["0.0.1-rc.1", m.OWN_SCOPE[1]]
 
 
 @pytest.mark.parametrize("size", [127, 128, 16_383, 16_384, 100_000, 3_000_000])
@@ -469,6 +483,36 @@ def test_event_without_a_time_has_none(event: Event, time_ns: int) -> None:
     record = record_of(replace(event, time_ns=time_ns))
 
     assert (record.time_unix_nano, record.observed_time_unix_nano) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "severity"),
+    [
+        ("Device", "kubearmor.device.alert", 15),
+        ("AlertThreshold", "kubearmor.agent.throttled", 17),
+        ("", "kubearmor.file.alert", 15),
+    ],
+)
+def test_what_kubearmor_told(alert: Event, operation: str, name: str, severity: int) -> None:
+    relayed = Relayed(
+        type="SystemEvent", operation=operation, version="v1.7.4", resource_hash="b8", max_alerts_per_s=10
+    )
+    (logs,) = logs_of(OtelProtobuf().make().encode(replace(alert, relayed=relayed)))
+    scope, record = logs.scope_logs[0].scope, logs.scope_logs[0].log_records[0]
+    attributes = told(record.attributes)
+
+    assert (scope.name, scope.version) == ("kubearmor", "v1.7.4")
+    assert (record.event_name, record.severity_number) == (name, severity)
+    assert attributes["kubearmor.type"] == "SystemEvent"
+    assert attributes["kubearmor.resource.hash"] == "b8"
+    assert attributes["kubearmor.throttle.max_per_second"] == 10
+    assert "kubearmor.throttle.interval_s" not in attributes
+
+
+def test_device_has_no_process(event: Event) -> None:
+    attributes = told(record_of(replace(event, host_pid=0, pid=0)).attributes)
+
+    assert {"process.pid", "process.vpid"}.isdisjoint(attributes)
 
 
 # What KubeArmor's otel-adapter sends

@@ -5,7 +5,7 @@ was done, for all who do it; what is opened again and again. So those runs of at
 only the time, the ID and the body are written anew. Without that, an event takes five times as long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 import msgspec
@@ -15,8 +15,8 @@ from hauberk.formats import kubearmor
 from hauberk.formats.otel import mapping
 from hauberk.formats.otel.mapping import Value
 from hauberk.formats.otel.wire import Envelope, Wire
-from hauberk.model.event import Event, Node
-from hauberk.model.workload import Workload
+from hauberk.model.event import Event, Relayed
+from hauberk.model.policy import Verdict
 
 _NETWORK: Final = Operation.NETWORK
 _NS: Final = 1_000_000_000
@@ -24,8 +24,9 @@ _NS: Final = 1_000_000_000
 _KEPT: Final = 8192
 """How many runs of a kind are kept; all are forgotten at once, which costs less than knowing the oldest."""
 
-_KEPT_BYTES: Final = 4096
-"""Longest run that is kept."""
+_RUN_BYTES: Final = 1024
+_FRAME_BYTES: Final = 4096
+"""Longest run that is kept: a process is told more often than what it acts upon, and some have long command lines."""
 
 _NOT_OF_THE_ADAPTER: Final = frozenset(
     {
@@ -45,18 +46,14 @@ class _Frame(msgspec.Struct, frozen=True):
     process: bytes
 
 
-class _Memo:
-    """Runs of attributes by what they are made of."""
+class _Memo(dict[Hashable, bytes]):
+    """Runs of attributes, by what they are made of."""
 
-    def __init__(self) -> None:
-        self._runs: dict[tuple[object, ...], bytes] = {}
-        self.find = self._runs.get
-
-    def keep(self, made_of: tuple[object, ...], run: bytes) -> bytes:
-        if len(run) <= _KEPT_BYTES:
-            if len(self._runs) >= _KEPT:
-                self._runs.clear()
-            self._runs[made_of] = run
+    def keep(self, made_of: Hashable, run: bytes) -> bytes:
+        if len(run) <= _RUN_BYTES:
+            if len(self) >= _KEPT:
+                self.clear()
+            self[made_of] = run
         return run
 
 
@@ -79,18 +76,16 @@ class Encoder:
         self._frames: dict[int, _Frame] = {}
         """The last frame by host PID."""
 
-        self._envelopes: dict[str | None, tuple[Node, Workload, Envelope]] = {}
+        self._envelopes: dict[str | None, tuple[tuple[object, ...], Envelope]] = {}
         """The last envelope by container ID."""
 
         self._acts = _Memo()
+        self._named = _Memo()
         self._objects = _Memo()
-        self._names: dict[tuple[Operation, bool], bytes] = {
-            (operation, is_alert): wire.name(mapping.name_of(operation, is_alert))
-            for operation in Operation
-            if operation is not Operation.COUNT
-            for is_alert in (False, True)
-        }
-        self._bare = wire.envelope(None)
+        self._verdicts = _Memo()
+        self._relayed = _Memo()
+        self._names = _Memo()
+        self._bare = wire.envelope(None, None)
         self._nameless = wire.name("")
         self.encode: Callable[[Event], bytes] = self._record if has_attributes else self._adapter_record
 
@@ -100,11 +95,14 @@ class Encoder:
         runs = [
             frame.process,
             self._act(event),
+            self._details(event),
             self._object(event),
-            wire.attributes({"log.record.uid": event.id}),
+            wire.attributes(mapping.own_attributes(event)),
         ]
-        if verdict is not None or event.folded is not None:
-            runs.append(wire.attributes(mapping.verdict_attributes(event)))
+        if verdict is not None:
+            runs.append(self._verdict(verdict))
+        if event.relayed is not None:
+            runs.append(self._more(event.relayed))
         return wire.message(
             frame.envelope,
             time_ns,
@@ -113,7 +111,7 @@ class Encoder:
             str(verdict.severity) if verdict is not None and verdict.severity else "",
             wire.body(_adapter_body(event) if self._has_adapter_body else mapping.body_of(event)),
             runs,
-            self._names[event.operation, verdict is not None],
+            self._name(event),
         )
 
     def _adapter_record(self, event: Event) -> bytes:
@@ -139,29 +137,31 @@ class Encoder:
             event.cwd,
             event.tty,
             event.exec_session,
+            event.relayed,
         )
         frame = self._frames.get(event.host_pid)
         if frame is None or frame.made_of != made_of:
             run = self._wire.attributes(mapping.process_attributes(event))
             frame = _Frame(made_of, self._envelope(event), run)
-            if len(run) <= _KEPT_BYTES:
+            if len(run) <= _FRAME_BYTES:
                 if len(self._frames) >= _KEPT:
                     self._frames.clear()
                 self._frames[event.host_pid] = frame
         return frame
 
     def _envelope(self, event: Event) -> Envelope:
-        node, workload = event.node, event.workload
+        node, workload, scope = event.node, event.workload, mapping.scope_of(event)
+        made_of = node, workload, scope
         kept = self._envelopes.get(workload.container_id)
-        if kept is not None and kept[0] == node and kept[1] == workload:
-            return kept[2]
+        if kept is not None and kept[0] == made_of:
+            return kept[1]
         resource = mapping.resource_attributes(
             node, workload, labels=self._labels, service_from_labels=self._service_from_labels
         )
-        envelope = self._wire.envelope(resource)
+        envelope = self._wire.envelope(resource, scope)
         if len(self._envelopes) >= _KEPT:
             self._envelopes.clear()
-        self._envelopes[workload.container_id] = (node, workload, envelope)
+        self._envelopes[workload.container_id] = made_of, envelope
         return envelope
 
     def _act(self, event: Event) -> bytes:
@@ -172,20 +172,39 @@ class Encoder:
             event.data,
             event.error,
             event.relayed,
-            *event.details.items(),
         )
-        return self._acts.find(made_of) or self._acts.keep(
+        return self._acts.get(made_of) or self._acts.keep(
             made_of, self._wire.attributes(mapping.act_attributes(event))
+        )
+
+    def _details(self, event: Event) -> bytes:
+        made_of = tuple(event.details.items())
+        return self._named.get(made_of) or self._named.keep(
+            made_of, self._wire.attributes(mapping.details_attributes(event))
         )
 
     def _object(self, event: Event) -> bytes:
         made_of: tuple[object, ...] = event.operation, event.resource
         if event.operation == _NETWORK:  # its named values tell of addresses, too
             made_of += tuple(event.details.items())
-        found = self._objects.find(made_of)
-        if found is None:
-            found = self._objects.keep(made_of, self._wire.attributes(mapping.object_attributes(event)))
+        return self._objects.get(made_of) or self._objects.keep(
+            made_of, self._wire.attributes(mapping.object_attributes(event))
+        )
+
+    def _verdict(self, verdict: Verdict) -> bytes:
+        return self._verdicts.get(verdict) or self._verdicts.keep(
+            verdict, self._wire.attributes(mapping.verdict_attributes(verdict))
+        )
+
+    def _more(self, relayed: Relayed) -> bytes:
+        found = self._relayed.get(relayed)
+        if found is None:  # it may be empty
+            found = self._relayed.keep(relayed, self._wire.attributes(mapping.relayed_attributes(relayed)))
         return found
+
+    def _name(self, event: Event) -> bytes:
+        made_of = event.operation, event.verdict is None, event.relayed
+        return self._names.get(made_of) or self._names.keep(made_of, self._wire.name(mapping.name_of(event)))
 
 
 def _adapter_body(event: Event) -> dict[str, Value]:

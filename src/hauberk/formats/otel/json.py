@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hauberk.formats.otel.mapping import SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, Attributes, Value
+from hauberk.formats.otel.mapping import SCHEMA_URL, Attributes, Value
 from hauberk.formats.otel.wire import Envelope
 from hauberk.formats.printable import printable_json
 
@@ -51,13 +51,13 @@ class JSON:
     def name(self, event_name: str) -> bytes:
         return b',"eventName":%b' % _encode(event_name) if event_name else b""
 
-    def envelope(self, resource: Attributes | None) -> Envelope:
-        told = {} if resource is None else {"attributes": _key_values(resource)}
-        scope = {} if resource is None else {"name": SCOPE_NAME, "version": SCOPE_VERSION}
+    def envelope(self, resource: Attributes | None, scope: tuple[str, str] | None) -> Envelope:
+        told = {"attributes": _key_values(resource)} if resource is not None else {}
+        told_scope = {"name": _text(scope[0]), "version": _text(scope[1])} if scope else {}
         return Envelope(
             b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{' % _encode(told),
-            b'"scope":%b,"logRecords":[{' % _encode(scope),
-            b"" if resource is None else b',"schemaUrl":%b' % _encode(SCHEMA_URL),
+            b'"scope":%b,"logRecords":[{' % _encode(told_scope),
+            b',"schemaUrl":%b' % _encode(SCHEMA_URL) if resource is not None else b"",
         )
 
     def message(

@@ -14,15 +14,16 @@ from hauberk.formats.names import operation_name, result_name, type_name
 from hauberk.formats.otel.network import network_attributes
 from hauberk.formats.printable import printable_text
 from hauberk.formats.severity import severity
-from hauberk.model.event import Event, Node
+from hauberk.model.event import Event, Node, Relayed
+from hauberk.model.policy import Verdict
 from hauberk.model.workload import Workload
 
 Value: TypeAlias = "str | bool | int | float | Sequence[Value] | Mapping[str, Value]"
 Attributes: TypeAlias = dict[str, Value]
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
-SCOPE_NAME: Final = "hauberk"
-SCOPE_VERSION: Final = __version__
+OWN_SCOPE: Final = "hauberk", __version__
+"""Name and version of who tells."""
 
 _OWN_SERVICE: Final = "hauberk"
 _UNKNOWN_SERVICE: Final = "unknown_service"
@@ -140,10 +141,12 @@ def process_attributes(event: Event) -> Attributes:
             "kubearmor.exec.comm": event.exec_session.command if event.exec_session else "",
         }
     )
+    if event.host_pid:  # 0: nobody acted, as with a device
+        found["process.pid"] = event.host_pid
+    if event.pid:
+        found["process.vpid"] = event.pid
     found |= {
-        "process.pid": event.host_pid,
         "process.parent_pid": event.host_ppid,
-        "process.vpid": event.pid,
         "kubearmor.process.parent_vpid": event.ppid,
         "process.real_user.id": event.uid,
     }
@@ -165,7 +168,7 @@ def command_line_of(event: Event) -> str:
 
 
 def act_attributes(event: Event) -> Attributes:
-    """How it was done, and what the kernel answered: the same for many events of many processes."""
+    """What sort of event it is, and what the kernel answered: the same for many events of many processes."""
     found: Attributes = {
         "kubearmor.type": type_name(event),
         "kubearmor.operation": operation_name(event),
@@ -173,11 +176,14 @@ def act_attributes(event: Event) -> Attributes:
     }
     if event.data:
         found["kubearmor.data"] = event.data
-    for key, value in event.details.items():
-        found[f"kubearmor.event_data.{key.lower()}"] = value
     if event.error:
         found["error.type"] = errno.errorcode.get(event.error, "_OTHER")
     return found
+
+
+def details_attributes(event: Event) -> Attributes:
+    """How it was done, as named values."""
+    return {f"kubearmor.event_data.{key.lower()}": value for key, value in event.details.items()}
 
 
 def object_attributes(event: Event) -> Attributes:
@@ -197,19 +203,23 @@ def object_attributes(event: Event) -> Attributes:
     return found
 
 
-def verdict_attributes(event: Event) -> Attributes:
-    """What was decided, and how many alerts one stands for; nothing of a log."""
-    verdict, folded = event.verdict, event.folded
-    found: Attributes = {}
-    if verdict is not None:
-        found |= {
+def verdict_attributes(verdict: Verdict) -> Attributes:
+    """What was decided, by whose rule."""
+    return _present(
+        {
             "kubearmor.action": verdict.action,
             "kubearmor.enforcer": verdict.enforcer,
             "security_rule.name": verdict.policy,
             "security_rule.description": verdict.message,
             "kubearmor.tags": verdict.tags,
         }
-    found = _present(found)
+    )
+
+
+def own_attributes(event: Event) -> Attributes:
+    """What no other event has: its ID, and how many alerts it stands for."""
+    found: Attributes = {"log.record.uid": event.id}
+    folded = event.folded
     if folded is not None:
         found |= {
             "kubearmor.folded.count": min(folded.count, _INT64_MAX),
@@ -219,8 +229,24 @@ def verdict_attributes(event: Event) -> Attributes:
     return found
 
 
+def relayed_attributes(relayed: Relayed) -> Attributes:
+    """What KubeArmor says besides."""
+    found: Attributes = {
+        "kubearmor.process.hash": relayed.process_hash,
+        "kubearmor.parent.hash": relayed.parent_hash,
+        "kubearmor.resource.hash": relayed.resource_hash,
+        "kubearmor.hash_algorithm": relayed.hash_algorithm,
+        "kubearmor.throttle.max_per_second": relayed.max_alerts_per_s,
+        "kubearmor.throttle.interval_s": relayed.throttled_s,
+        "kubearmor.cluster_id": relayed.cluster_id,
+        "kubearmor.component_name": relayed.component_name,
+        "kubearmor.tenant_id": relayed.tenant_id,
+    }
+    return _present(found)
+
+
 def _present(attributes: Attributes) -> Attributes:
-    """Those that say something; of texts and lists only."""
+    """Those that say something: for those of which nothing and 0 are the same."""
     return {key: value for key, value in attributes.items() if value}
 
 
@@ -232,12 +258,25 @@ def time_of(event: Event) -> int:
     return event.time_ns if event.time_ns <= _UINT64_MAX else 0
 
 
+def scope_of(event: Event) -> tuple[str, str]:
+    """Name and version of who tells: ours, or KubeArmor's if it said its version."""
+    relayed = event.relayed
+    return ("kubearmor", relayed.version) if relayed and relayed.version else OWN_SCOPE
+
+
 def severity_of(event: Event) -> int:
     """OpenTelemetry's number: 9 or 10 (INFO) of a log, and of an alert 10 more than KubeArmor's severity.
 
     So alerts begin at 11, warnings at 13 and errors at 17; whether it was blocked does not make it more severe.
     """
+    if _tells_of_throttling(event):
+        return 17
     return min(severity(event), 10) + (8 if event.verdict is None else 10)
+
+
+def _tells_of_throttling(event: Event) -> bool:
+    """Whether it is KubeArmor's notice that it drops alerts from now on."""
+    return event.relayed is not None and event.relayed.operation == "AlertThreshold"
 
 
 def body_of(event: Event) -> str:
@@ -245,15 +284,19 @@ def body_of(event: Event) -> str:
     verdict = event.verdict
     if verdict is not None and verdict.message:
         return printable_text(verdict.message)
+    action = f"{verdict.action} " if verdict and verdict.action else ""
     what = event.resource or event.data
     if len(what) > _BODY_LENGTH:
         what = f"{what[:_BODY_LENGTH]}…"
-    action = verdict.action if verdict else ""
-    done = " ".join(filter(None, (action, operation_name(event), what)))
+    what = f" {what}" if what else ""
     who = event.process.executable or f"process {event.host_pid}"
-    return printable_text(f"{done} by {who}: {result_name(event)}")
+    return printable_text(f"{action}{operation_name(event)}{what} by {who}: {result_name(event)}")
 
 
-def name_of(operation: Operation, is_alert: bool) -> str:
+def name_of(event: Event) -> str:
     """The event name: what sort of event it is, ``kubearmor.file.alert``."""
-    return f"kubearmor.{_OPERATIONS[operation]}.{'alert' if is_alert else 'log'}"
+    if _tells_of_throttling(event):
+        return "kubearmor.agent.throttled"
+    relayed = event.relayed
+    operation = (relayed.operation.lower() if relayed else "") or _OPERATIONS[event.operation]
+    return f"kubearmor.{operation}.{'alert' if event.is_alert else 'log'}"

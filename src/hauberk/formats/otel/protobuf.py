@@ -9,14 +9,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hauberk.formats.otel.mapping import SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, Attributes, Value
+from hauberk.formats.otel.mapping import SCHEMA_URL, Attributes, Value
 from hauberk.formats.otel.wire import Envelope
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 
 
-def _tag(number: int, kind: int) -> int:
-    return number << 3 | kind
+def _tag(number: int, kind: int) -> bytes:
+    return bytes((number << 3 | kind,))
 
 
 # ExportLogsServiceRequest, ResourceLogs, ScopeLogs
@@ -52,30 +52,37 @@ _ARRAY: Final = _tag(5, _BYTES)
 _KVLIST: Final = _tag(6, _BYTES)
 _ELEMENT: Final = _tag(1, _BYTES)
 
-_double: Final = struct.Struct("<Bd").pack
-_fixed: Final = struct.Struct("<BQ").pack
+_double: Final = struct.Struct("<d").pack
+_moment: Final = struct.Struct("<Q").pack
+
+_KEPT_VARINTS: Final = 0x4000
+_KEPT_KEYS: Final = 1024
 
 
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; all but the last have the highest bit set."""
-    if number < 0x80:
-        return bytes((number,))
-    if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
-    found = bytearray()
-    while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+class _Varints(dict[int, bytes]):
+    """Numbers as they are written: seven bits a byte, the lowest first; all but the last have the highest bit set.
+
+    Nearly all are lengths below 16,384, of which those that occurred are kept.
+    """
+
+    def __missing__(self, number: int) -> bytes:
+        rest, written = number, bytearray()
+        while rest >= 0x80:
+            written.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        written.append(rest)
+        found = bytes(written)
+        if number < _KEPT_VARINTS:
+            self[number] = found
+        return found
 
 
-def _field(tag: int, content: bytes) -> bytes:
+_varints: Final = _Varints()
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
     """A text or a message."""
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    return b"%c%b%b" % (tag, _varint(size), content)
+    return b"".join((tag, _varints[len(content)], content))
 
 
 def _text(text: str) -> bytes:
@@ -83,34 +90,55 @@ def _text(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
+class _Keys(dict[str, bytes]):
+    """The names of attributes as they are written, and the tag of the value behind: few, and always the same."""
+
+    def __missing__(self, key: str) -> bytes:
+        found = _field(_KEY, _text(key)) + _VALUE
+        if len(self) < _KEPT_KEYS:
+            self[key] = found
+        return found
+
+
+_keys: Final = _Keys()
+
+
 def _value(value: Value) -> bytes:
     """An AnyValue: one of several fields, which is there even if it is empty."""
     if isinstance(value, str):
         return _field(_STRING, _text(value))
     if isinstance(value, bool):
-        return bytes((_BOOL, value))
+        return _BOOL + _varints[value]
     if isinstance(value, int):
-        return bytes((_INT,)) + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+        return _INT + _varints[value & 0xFFFF_FFFF_FFFF_FFFF]
     if isinstance(value, float):
-        return _double(_DOUBLE, value)
+        return _DOUBLE + _double(value)
     if isinstance(value, Mapping):
         return _field(_KVLIST, _key_values(_ELEMENT, value))
     return _field(_ARRAY, b"".join([_field(_ELEMENT, _value(each)) for each in value]))
 
 
-def _key_values(tag: int, values: Mapping[str, Value]) -> bytes:
-    return b"".join(
-        [
-            _field(tag, _field(_KEY, _text(key)) + _field(_VALUE, _value(value)))
-            for key, value in values.items()
-        ]
-    )
+def _key_values(tag: bytes, values: Mapping[str, Value]) -> bytes:
+    found: list[bytes] = []
+    for key, value in values.items():
+        name = _keys[key]
+        if isinstance(value, str):  # as below, in half the time: nearly all are texts
+            text = _text(value)
+            text_size = _varints[len(text)]
+            size = len(text_size) + len(text) + 1
+            value_size = _varints[size]
+            size += len(name) + len(value_size)
+            found.append(b"".join((tag, _varints[size], name, value_size, _STRING, text_size, text)))
+        else:
+            found.append(_field(tag, name + _field(b"", _value(value))))
+    return b"".join(found)
 
 
 _SCHEMA_URL: Final = _field(_SCHEMA, SCHEMA_URL.encode())
-_OWN_SCOPE: Final = _field(
-    _SCOPE, _field(_SCOPE_NAME, SCOPE_NAME.encode()) + _field(_SCOPE_VERSION, SCOPE_VERSION.encode())
-)
+
+
+def _scope(name: str, version: str) -> bytes:
+    return _field(_SCOPE_NAME, _text(name)) + _field(_SCOPE_VERSION, _text(version))
 
 
 class Protobuf:
@@ -125,11 +153,12 @@ class Protobuf:
     def name(self, event_name: str) -> bytes:
         return _field(_EVENT_NAME, event_name.encode()) if event_name else b""
 
-    def envelope(self, resource: Attributes | None) -> Envelope:
-        if resource is None:
-            return Envelope(_field(_RESOURCE, b""), _field(_SCOPE, b""), b"")
+    def envelope(self, resource: Attributes | None, scope: tuple[str, str] | None) -> Envelope:
+        told = _key_values(_RESOURCE_ATTRIBUTE, resource) if resource is not None else b""
         return Envelope(
-            _field(_RESOURCE, _key_values(_RESOURCE_ATTRIBUTE, resource)), _OWN_SCOPE, _SCHEMA_URL
+            _field(_RESOURCE, told),
+            _field(_SCOPE, _scope(*scope) if scope else b""),
+            _SCHEMA_URL if resource is not None else b"",
         )
 
     def message(
@@ -145,22 +174,27 @@ class Protobuf:
     ) -> bytes:
         record = b"".join(
             (
-                _fixed(_TIME, time_ns) if time_ns else b"",
-                bytes((_SEVERITY, severity)) if severity else b"",
+                _TIME + _moment(time_ns) if time_ns else b"",
+                _SEVERITY + _varints[severity] if severity else b"",
                 _field(_SEVERITY_TEXT, severity_text.encode()) if severity_text else b"",
                 body,
                 *runs,
-                _fixed(_OBSERVED_TIME, observed_ns) if observed_ns else b"",
+                _OBSERVED_TIME + _moment(observed_ns) if observed_ns else b"",
                 event_name,
             )
         )
-        return _resource_logs(envelope, _field(_LOG_RECORD, record))
+        return _request(envelope, _field(_LOG_RECORD, record))
 
 
-def _resource_logs(envelope: Envelope, records: bytes) -> bytes:
-    """A request: the records of one scope of one resource."""
-    scope_logs = _field(_SCOPE_LOGS, envelope.scope + records + envelope.schema)
-    return _field(_RESOURCE_LOGS, envelope.resource + scope_logs + envelope.schema)
+def _request(envelope: Envelope, records: bytes) -> bytes:
+    """A request: the records of one scope of one resource, each with its tag and length."""
+    resource, scope, schema = envelope
+    size = len(scope) + len(records) + len(schema)
+    scope_size = _varints[size]
+    size += len(resource) + 1 + len(scope_size) + len(schema)
+    return b"".join(
+        (_RESOURCE_LOGS, _varints[size], resource, _SCOPE_LOGS, scope_size, scope, records, schema, schema)
+    )
 
 
 def join(messages: Sequence[bytes]) -> bytes:
@@ -170,36 +204,33 @@ def join(messages: Sequence[bytes]) -> bytes:
     """
     groups: dict[tuple[bytes, bytes, bytes], list[bytes]] = {}
     for message in messages:
-        envelope, record = _take_apart(message)
-        group = groups.get(envelope)
+        parts, record = _take_apart(message)
+        group = groups.get(parts)
         if group is None:
-            groups[envelope] = [record]
+            groups[parts] = [record]
         else:
             group.append(record)
-    return b"".join([_resource_logs(Envelope(*of), b"".join(records)) for of, records in groups.items()])
+    return b"".join([_request(Envelope(*parts), b"".join(records)) for parts, records in groups.items()])
 
 
 def _take_apart(message: bytes) -> tuple[tuple[bytes, bytes, bytes], bytes]:
-    """The fields of an envelope and the one record of a message, each with its tag and length."""
+    """The parts of the envelope and the one record of a message, each with its tag and length."""
     begin, _ = _inside(message, 0)  # resource logs
     _, resource_end = _inside(message, begin)
     scope_begin, scope_logs_end = _inside(message, resource_end)
     _, scope_end = _inside(message, scope_begin)
     _, record_end = _inside(message, scope_end)
-    envelope = message[begin:resource_end], message[scope_begin:scope_end], message[scope_logs_end:]
-    return envelope, message[scope_end:record_end]
+    parts = message[begin:resource_end], message[scope_begin:scope_end], message[scope_logs_end:]
+    return parts, message[scope_end:record_end]
 
 
 def _inside(message: bytes, at: int) -> tuple[int, int]:
     """Where the content of the field that begins at `at` begins and ends."""
-    at += 1
-    size = message[at]
-    if size >= 0x80:
-        size &= 0x7F
-        shift = 7
-        while message[at := at + 1] >= 0x80:
-            size |= (message[at] & 0x7F) << shift
-            shift += 7
-        size |= message[at] << shift
-    at += 1
-    return at, at + size
+    size = message[at + 1]
+    if size < 0x80:
+        return at + 2, at + 2 + size
+    size, shift, at = size & 0x7F, 7, at + 2
+    while message[at] >= 0x80:
+        size |= (message[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+    return at + 1, at + 1 + (size | message[at] << shift)

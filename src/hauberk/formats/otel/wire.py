@@ -1,14 +1,12 @@
 """What the encoder asks of a way to write OTLP down: `protobuf.py` and `json.py` are two."""
 
 from collections.abc import Sequence
-from typing import Protocol
-
-import msgspec
+from typing import NamedTuple, Protocol
 
 from hauberk.formats.otel.mapping import Attributes, Value
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(NamedTuple):
     """What encloses a record, written down."""
 
     resource: bytes
@@ -27,8 +25,8 @@ class Wire(Protocol):
     def name(self, event_name: str) -> bytes:
         """Empty: the record has none."""
 
-    def envelope(self, resource: Attributes | None) -> Envelope:
-        """The resource and our own scope; None: neither, as KubeArmor's otel-adapter has it."""
+    def envelope(self, resource: Attributes | None, scope: tuple[str, str] | None) -> Envelope:
+        """A resource, and a scope of this name and version; None: empty, as KubeArmor's otel-adapter has them."""
 
     def message(
         self,
