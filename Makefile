@@ -50,8 +50,9 @@ abi: build/abi.bpf.o venv ## write abi.py from bpf/abi.h, constants.py from the 
 	$(BIN)/python tools/gen_abi.py build/abi.bpf.o src/hauberk/abi.py
 	$(BIN)/python tools/gen_constants.py src/hauberk/constants.py
 
-proto: venv ## write src/hauberk/*/*_pb2.py from proto/
+proto: venv ## write src/hauberk/*/*_pb2.py from proto/, and what the tests speak
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/hauberk --pyi_out=src/hauberk $(shell cd proto && echo */*.proto)
+	$(BIN)/python -m grpc_tools.protoc -Itests/kernel/runtimes --python_out=tests/kernel/runtimes --pyi_out=tests/kernel/runtimes cri_calls.proto
 
 actors: system
 	@$(MAKE) --no-print-directory -C tests/actors

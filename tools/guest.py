@@ -29,6 +29,10 @@ PACKAGES = {
     "busybox": "busybox-static",
     "ip": "iproute2",
     "runc": "runc",
+    "containerd": "containerd",
+    "dockerd": "docker.io",
+    "podman": "podman",
+    "conmon": "conmon",
 }
 META_PACKAGES = {"6.1": "linux-image-amd64", "6.12": "linux-image-6.12-amd64"}
 LSM = "lockdown,yama,landlock,apparmor,bpf"
@@ -181,9 +185,15 @@ def main() -> int:
                 "tests/kernel/test_enforcement.py",
                 "tests/kernel/test_rules.py",
                 "tests/unit/sensor",
+                "tests/kernel/runtimes/test_containerd.py::test_short_lived_containers",
+                "tests/kernel/runtimes/test_containerd.py::test_policy_holds_from_the_first_instruction",
             ]
             # the same matcher as everywhere: a part of the generated cases will do
-            environment = ["HAUBERK_REQUIRE=kernel,lsm", "HAUBERK_TWIN_TABLES=40"]
+            environment = [
+                "HAUBERK_REQUIRE=kernel,lsm,containers",
+                "HAUBERK_TWIN_TABLES=40",
+                "HAUBERK_PODS=1",
+            ]
             return run(kernel, ["env", *environment, str(BIN / "python"), *pytest])
     sys.exit(__doc__)
 

@@ -74,7 +74,7 @@ def test_shelves_load() -> None:
             assert callable(shelf.load(name))
 
 
-@pytest.mark.parametrize("command", ["agent", "policy", "probe", "record", "replay"])
+@pytest.mark.parametrize("command", ["agent", "policy", "probe", "record", "replay", "workloads"])
 def test_commands_have_help(command: str) -> None:
     """Each command says what it does."""
     done = subprocess.run(
@@ -122,3 +122,13 @@ def test_wire_contracts_are_fresh(tmp_path: Path) -> None:
     assert len(generated) == 2 * len(contracts)
     for path in generated:
         assert path.read_text() == (ROOT / "src/hauberk" / path.relative_to(tmp_path)).read_text()
+
+
+def test_wire_contract_of_tests_is_fresh(tmp_path: Path) -> None:
+    """The same for what the tests speak to runtimes."""
+    source = ROOT / "tests/kernel/runtimes"
+    flags = [f"-I{source}", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags, "cri_calls.proto"], check=True)
+
+    for path in tmp_path.iterdir():
+        assert path.read_text() == (source / path.name).read_text()

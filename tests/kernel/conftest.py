@@ -23,8 +23,11 @@ RING_BYTES = 64 << 20
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the running kernel; what denies needs BPF-LSM, which the guests have."""
+    here = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
+        if item.path.is_relative_to(here / "runtimes"):
+            item.add_marker(pytest.mark.tier("containers"))
+        elif item.path.is_relative_to(here):
             tier = "lsm" if "lsm" in getattr(item, "fixturenames", ()) else "kernel"
             item.add_marker(pytest.mark.tier(tier))
 

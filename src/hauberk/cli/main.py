@@ -11,6 +11,7 @@ from hauberk.cli.policy import policy
 from hauberk.cli.probe import probe
 from hauberk.cli.record import record
 from hauberk.cli.replay import replay
+from hauberk.cli.workloads import workloads
 from hauberk.errors import HauberkError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.add_typer(policy)
 app.command()(probe)
 app.command()(record)
 app.command()(replay)
+app.command()(workloads)
 
 
 def main() -> None:

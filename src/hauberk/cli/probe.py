@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 import hauberk.sensor.probe as sensor
-from hauberk.errors import KernelError
+from hauberk.config import read_config
+from hauberk.errors import KernelError, RuntimeUnreachable
+from hauberk.runtimes import sources_of
 
 _STYLES: Final[dict[sensor.State, str]] = {
     "ok": "green",
@@ -41,12 +43,36 @@ def probe(
     Changes nothing. The exit code is 0 if all is there that Hauberk needs, else 5.
     """
     report = sensor.probe()
+    report = msgspec.structs.replace(report, findings=(*report.findings, *find_runtimes()))
     if report_format is ReportFormat.json:
         print(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
         print_report(report)
     if report.missing:
         raise typer.Exit(KernelError.exit_code)
+
+
+def find_runtimes() -> list[sensor.Finding]:
+    """Which container runtimes are there, and whether they answer."""
+    found = []
+    for source in sources_of(read_config().runtimes):
+        if not source.is_there:
+            continue
+        try:
+            runtime = source.connect()
+            try:
+                count = sum(1 for _ in runtime.containers())
+            finally:
+                runtime.close()
+        except RuntimeUnreachable as error:
+            cost = "Its containers are known by their IDs only."
+            remedy = "See that it runs, and that root may speak to it."
+            found.append(sensor.Finding(source.kind, "degraded", str(error), cost, remedy))
+        else:
+            found.append(sensor.Finding(source.kind, "ok", f"{source.path}, {count} containers"))
+    if not found:
+        found.append(sensor.Finding("container runtimes", "ok", "none is there"))
+    return found
 
 
 def print_report(report: sensor.Report) -> None:

@@ -11,7 +11,7 @@ from hauberk.model.workload import HOST as HOST_WORKLOAD
 from hauberk.model.workload import Workload
 from hauberk.policy.compile import Secrets, Table, compile_table
 from hauberk.policy.decide import Numbered, Posture, RuleSet
-from hauberk.policy.select import Identity, holds_for, holds_for_host
+from hauberk.policy.select import holds_for_container, holds_for_host
 from hauberk.policy.treatment import Treatment, audited
 from hauberk.sensor.tables import HOST, UNKNOWN, Tables
 
@@ -199,13 +199,7 @@ class Installed:
             )
         if cgroup_id == UNKNOWN:
             return policy.selects_any_container
-        workload = self._workloads[cgroup_id]
-        if workload.is_pause:  # it must start whatever is allowed; KubeArmor leaves it alone, too
-            return False
-        return policy.kind != "KubeArmorHostPolicy" and holds_for(
-            policy,
-            Identity(workload.namespace, workload.labels, workload.container_name or workload.container_id),
-        )
+        return holds_for_container(policy, self._workloads[cgroup_id])
 
     def _assign(self, cgroup_id: int, number: int) -> None:
         if self._assigned.get(cgroup_id) == number:

@@ -30,8 +30,11 @@ def container_id_of(path: str) -> str | None:
     Knows Docker, containerd, CRI-O, Podman, LXC, systemd-nspawn and runc under systemd. What watches a
     container from outside (``conmon``) is not in it.
     """
-    for part in path.split("/"):
+    parts = path.split("/")
+    for part, below in zip(parts, (*parts[1:], ""), strict=True):
         if found := _RUNTIME_ID.fullmatch(part):
+            if found["runtime"] is None and below.startswith("libpod-"):
+                continue  # a pod of Podman, whose containers are below it
             if (found["runtime"] or "").endswith("conmon"):
                 return None
             return found["id"]

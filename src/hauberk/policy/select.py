@@ -6,6 +6,8 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from hauberk.model.policy import Expression, Policy
+from hauberk.model.workload import Workload
+from hauberk.policy.document import CONTAINER_NAME
 
 _HOST_NAME_LABELS = ("kubernetes.io/hostname", "kubearmor.io/hostname")
 _HOST_PATTERN_LABELS = ("kubernetes.io/hostnamereg", "kubearmor.io/hostnamereg")
@@ -40,6 +42,19 @@ def holds_for(policy: Policy, identity: Identity) -> bool:
         for each in selector.expressions
         if each.operator == "In" or each.key != "namespace" or not names_spaces
     )
+
+
+def holds_for_container(policy: Policy, workload: Workload) -> bool:
+    """Whether a policy for containers holds for this one. None does for the pause container of a pod.
+
+    That one must start whatever is allowed in its pod; KubeArmor leaves it alone, too.
+    """
+    if workload.is_host or workload.is_pause:
+        return False
+    name = workload.container_name or workload.container_id
+    if workload.pod_uid is None:  # outside Kubernetes a container may say itself by which name it is selected
+        name = workload.labels.get(CONTAINER_NAME, name)
+    return holds_for(policy, Identity(workload.namespace, workload.labels, name))
 
 
 def _holds(expression: Expression, identity: Identity) -> bool:

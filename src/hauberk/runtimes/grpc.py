@@ -57,6 +57,8 @@ class Channel:
             if error.code() == grpc.StatusCode.NOT_FOUND:
                 return None
             raise self._unreachable(error) from None
+        except ValueError as error:  # it was closed meanwhile
+            raise RuntimeUnreachable(f"{self._path}: {error}") from None
         return found
 
     def stream(

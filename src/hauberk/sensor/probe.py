@@ -33,14 +33,6 @@ _CAP_SYS_ADMIN: Final = 21
 _CAP_PERFMON: Final = 38
 _CAP_BPF: Final = 39
 
-_SOCKETS: Final = {
-    "containerd": "run/containerd/containerd.sock",
-    "containerd of k3s": "run/k3s/containerd/containerd.sock",
-    "CRI-O": "run/crio/crio.sock",
-    "Docker": "run/docker.sock",
-    "Podman": "run/podman/podman.sock",
-}
-
 _FUNCTIONS: Final = ("do_fast_syscall_32",)
 _TRACEPOINTS: Final = ("io_uring_submit_req", "io_uring_submit_sqe", "io_uring_complete")
 
@@ -251,7 +243,6 @@ def find_all(host: Host) -> tuple[Finding, ...]:
         _compat(host),
         _kprobes(root),
         _file_systems(root),
-        _runtimes(root),
     )
 
 
@@ -513,11 +504,6 @@ def _file_systems(root: Path) -> Finding:
     return Finding("file systems", "ok", f"{found}; Hauberk uses neither")
 
 
-def _runtimes(root: Path) -> Finding:
-    seen = [f"{runtime} (/{path})" for runtime, path in _SOCKETS.items() if _exists(root / path)]
-    return Finding("container runtimes", "ok", ", ".join(seen) or "no socket of any is seen")
-
-
 # ---- words and reading ---------------------------------------------------------------------------
 
 
@@ -548,13 +534,6 @@ def _in_first(root: Path, kind: str) -> bool:
         return str((root / f"proc/self/ns/{kind}").readlink()) == f"{kind}:[{_FIRST_NAMESPACES[kind]}]"
     except OSError:
         return True  # a kernel without this kind of namespace has only the first
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # in a directory that we may not look into
-        return False
 
 
 def _read(path: Path) -> str:

@@ -21,6 +21,7 @@ app.command()(probe)
 def run(monkeypatch: pytest.MonkeyPatch, findings: list[Finding], *arguments: str) -> tuple[int, str]:
     report = Report(CgroupPlacement("v2", mount="/sys/fs/cgroup"), tuple(findings))
     monkeypatch.setattr(sensor, "probe", lambda: report)
+    monkeypatch.setattr("hauberk.cli.probe.find_runtimes", list)
     done = CliRunner().invoke(app, arguments)
     return done.exit_code, done.stdout
 

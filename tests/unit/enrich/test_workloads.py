@@ -29,6 +29,8 @@ OTHER = "e10d5edb62ac2daa4eb9a2146e2f2cfa87b6a5f30bd3a0123456789abcdef012"
         (f"/machine.slice/libpod-{ID}.scope/container", ID),
         (f"/machine.slice/libpod-conmon-{ID}.scope", None),
         (f"/libpod_parent/libpod-{ID}", ID),
+        (f"/libpod_parent/{OTHER}/libpod-{ID}", ID),
+        (f"/docker/{OTHER}/libpod_parent/libpod-{ID}", OTHER),
         (f"/system.slice/nerdctl-{ID}.scope", ID),
         ("/system.slice/runc-my.container.scope", "my.container"),
         ("/machine.slice/machine-web\\x2d1.scope/payload", "web-1"),

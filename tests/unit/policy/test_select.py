@@ -3,8 +3,9 @@
 import pytest
 
 from hauberk.model.policy import Expression, Kind, Policy, Selector
+from hauberk.model.workload import Workload
 from hauberk.policy.document import parse_documents
-from hauberk.policy.select import Identity, holds_for, holds_for_host
+from hauberk.policy.select import Identity, holds_for, holds_for_container, holds_for_host
 
 WEB = Identity("shop", {"app": "web", "group": "group-1"}, "nginx")
 
@@ -161,3 +162,25 @@ def test_a_host_policy_is_for_the_nodes_it_names(labels: dict[str, str], expecte
     found = policy("KubeArmorHostPolicy", selector=Selector(labels))
 
     assert holds_for_host(found, "node-1", {"kubernetes.io/hostname": "labelled", "zone": "a"}) is expected
+
+
+NAMED = Selector(containers=("web",))
+
+
+@pytest.mark.parametrize(
+    ("workload", "expected"),
+    [
+        (Workload("c1", "web"), True),
+        (Workload("c1", "other"), False),
+        (Workload("web"), True),
+        (Workload("c1", "other", labels={"kubearmor.io/container.name": "web"}), True),
+        (Workload("c1", "web", labels={"kubearmor.io/container.name": "other"}), False),
+        (Workload("c1", "other", labels={"kubearmor.io/container.name": "web"}, pod_uid="u"), False),
+        (Workload("c1", "web", is_pause=True), False),
+        (Workload(container_name="web"), False),
+    ],
+    ids=["name", "another", "id", "by-label", "label-first", "labels-of-pods-do-not", "pause", "host"],
+)
+def test_container_is_selected_by_name(workload: Workload, expected: bool) -> None:
+    """By its name; outside Kubernetes by the label that says one, as in KubeArmor; by the ID if there is no name."""
+    assert holds_for_container(policy(selector=NAMED), workload) == expected

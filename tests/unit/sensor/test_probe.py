@@ -186,7 +186,6 @@ def test_refusals(good_host: Host, field: str, name: str, state: str, answer: in
         ("proc/sys/kernel/unprivileged_bpf_disabled", "0\n", "unprivileged BPF", "ok", "every user"),
         ("proc/sys/kernel/io_uring_disabled", "2\n", "io_uring", "ok", "switched off"),
         ("proc/cmdline", "quiet ia32_emulation=0\n", "32-bit programs", "ok", "switched off"),
-        ("run/docker.sock", "", "container runtimes", "ok", "Docker"),
         (
             "proc/self/mountinfo",
             UNIFIED.replace("cgroup2", "tracefs"),
