@@ -2,7 +2,7 @@
 
 Nearly all of a message is the same for many events: the workload and the process, from one to the next; how it
 was done, for all who do it; what is opened again and again. So those runs of attributes are kept as bytes, and
-only the time, the ID and the body are written anew. Without that, an event takes five times as long.
+only the time, the ID and the body are written anew. Without that, an event takes two and a half times as long.
 """
 
 from collections.abc import Callable, Hashable

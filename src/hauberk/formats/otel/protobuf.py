@@ -57,6 +57,7 @@ _moment: Final = struct.Struct("<Q").pack
 
 _KEPT_VARINTS: Final = 0x4000
 _KEPT_KEYS: Final = 1024
+_KEPT_KEY_LENGTH: Final = 128
 
 
 class _Varints(dict[int, bytes]):
@@ -95,7 +96,7 @@ class _Keys(dict[str, bytes]):
 
     def __missing__(self, key: str) -> bytes:
         found = _field(_KEY, _text(key)) + _VALUE
-        if len(self) < _KEPT_KEYS:
+        if len(self) < _KEPT_KEYS and len(key) <= _KEPT_KEY_LENGTH:
             self[key] = found
         return found
 
