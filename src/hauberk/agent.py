@@ -13,7 +13,9 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,6 +28,7 @@ from hauberk.config import Config
 from hauberk.delivery.outputs import Outputs, open_outputs
 from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
+from hauberk.enforcement.live import LivePolicies
 from hauberk.enrich.throttle import Throttle
 from hauberk.enrich.visibility import hidden_operations
 from hauberk.enrich.waiting import Waiting
@@ -165,6 +168,10 @@ class Agent:
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
+        self._ended = False
+        self._asked: deque[Future[None]] = deque()
+        """By whom policies are to be put into force."""
+
         self.on_look_up: Callable[[bytes], None] | None = None
         """Told of each batch that procfs was asked for."""
 
@@ -208,14 +215,45 @@ class Agent:
             )
         return bool(told)
 
+    def apply_policies(self) -> None:
+        """Put into force at once what has changed in the directory of policies; raises PolicyError.
+
+        For other threads: it is done by the one that reads what the kernel sends.
+        """
+        asked: Future[None] = Future()
+        self._asked.append(asked)
+        self._bell.ring()
+        if self._ended:
+            self._answer(self._take_asked(), PolicyError("the agent stops"))
+        asked.result()
+
+    def _take_asked(self) -> "list[Future[None]]":
+        """Those who have asked so far: what they have written is there."""
+        return [self._asked.popleft() for _ in range(len(self._asked))]
+
+    @staticmethod
+    def _answer(asked: "list[Future[None]]", problem: PolicyError | None) -> None:
+        for each in asked:
+            if problem:
+                each.set_exception(problem)
+            else:
+                each.set_result(None)
+
     def _refresh_policies(self) -> None:
         """Put into force what has changed in the directory of policies; what is bad is said and left out."""
+        asked = self._take_asked()
+        problem = self._put_into_force()
+        if problem:
+            complain(f"the policies in force stay as they are: {problem}", "ERROR")
+        self._answer(asked, problem)
+
+    def _put_into_force(self) -> PolicyError | None:
         if not self._directory:
-            return
+            return None
         try:
             policies = self._directory.read()
             if policies is None:
-                return
+                return None
             for problem in self._directory.problems:
                 complain(str(problem), "ERROR" if problem.severity == "error" else "WARN")
             if policies and not self._installed:
@@ -231,7 +269,8 @@ class Agent:
                 self._pins.remove(but=self._pinned)
                 complain(f"policies in force: {len(policies)}, {self._mode}", "INFO")
         except PolicyError as error:
-            complain(f"the policies in force stay as they are: {error}", "ERROR")
+            return error
+        return None
 
     @property
     def _mode(self) -> str:
@@ -288,10 +327,15 @@ class Agent:
         self._stopping = True
         self._bell.ring()
 
+    def _end(self) -> None:
+        self._ended = True
+        self._answer(self._take_asked(), PolicyError("the agent stops"))
+        self._bell.close()
+
     def batches(self) -> Iterator[bytes]:
         """What was there before, then what the kernel sends, until `stop`."""
         with ExitStack() as stack:
-            stack.callback(self._bell.close)
+            stack.callback(self._end)
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
@@ -320,7 +364,7 @@ class Agent:
                 else:
                     self._bell.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
-                if time.monotonic() > next_refresh:
+                if time.monotonic() > next_refresh or self._asked:
                     self._refresh()
                     self._refresh_policies()
                     self._runtimes.look()
@@ -428,7 +472,7 @@ def run(config: Config, ledger: Ledger) -> None:
         _on_signals(agent, outputs)
         receivers: list[Receiver] = [outputs]
         if config.grpc != "off":
-            receivers.append(stack.enter_context(_open_feed(config, ledger)))
+            receivers.append(stack.enter_context(_open_feed(config, ledger, agent)))
         if config.metrics:
             from hauberk.api.prometheus import MetricsServer
 
@@ -442,14 +486,15 @@ def run(config: Config, ledger: Ledger) -> None:
 
 
 @contextmanager
-def _open_feed(config: Config, ledger: Ledger) -> "Iterator[Feed]":
+def _open_feed(config: Config, ledger: Ledger, agent: Agent) -> "Iterator[Feed]":
     """KubeArmor's gRPC services while this lasts; raises ConfigError. Readers have what waits before it ends."""
     from hauberk.api.door import Door
     from hauberk.api.feed import Feed
 
     ledger.feed = FeedCounts()
     feed = Feed(this_node(config), ledger.feed)
-    door = Door(config, feed, complain)
+    policies = None if config.enforce == "off" else LivePolicies(Path(config.policies), agent.apply_policies)
+    door = Door(config, feed, policies, complain)
     complain.listeners.append(feed.say)
     try:
         yield feed

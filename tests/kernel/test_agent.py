@@ -55,7 +55,7 @@ class Program:
                 stderr=self._stderr,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                env=inherited | {"PYTHONPATH": str(ROOT / "src")} | environment,
+                env=inherited | {"PYTHONPATH": str(ROOT / "src"), "HAUBERK_GRPC": "off"} | environment,
             )
 
     @property

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import grpc
 
-from hauberk.api import feed
+from hauberk.api import feed, policies
 from hauberk.api.feed import Feed
+from hauberk.api.policies import Policies, PolicyService
 from hauberk.api.server import AddressTaken, Server, is_loopback, parse_address
 from hauberk.api.tls import Identity, server_credentials
 from hauberk.config import Config
@@ -19,7 +20,9 @@ OFF = "off"
 class Door:
     """Open until it is closed. An address that somebody else has is complained of, and the agent goes on without."""
 
-    def __init__(self, config: Config, served: Feed, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, served: Feed, kept: Policies | None, complain: Callable[[str], None]
+    ) -> None:
         """Raises ConfigError if the settings are wrong, or would let anybody on the network read along."""
         if config.grpc_health != OFF:
             parse_address("grpc_health", config.grpc_health)
@@ -29,8 +32,11 @@ class Door:
         """In the order of the settings; of an address with port 0, the one that was found."""
 
         try:
-            services = [(feed.SERVICE, served.handler())]
-            self._add(Server(config.grpc, services, credentials=credentials, on_end=served.end))
+            taking = PolicyService(kept, trusts_certificates=bool(config.tls_client_ca), complain=complain)
+            services = [(feed.SERVICE, served.handler()), (policies.SERVICE, taking.handler())]
+            server = Server(config.grpc, services, credentials=credentials, on_end=served.end)
+            self._add(server)
+            taking.port = server.port
             if config.grpc_health != OFF:
                 self._add(Server(config.grpc_health, [(name, None) for name, _ in services]))
         except AddressTaken as error:

@@ -1,8 +1,6 @@
 """hauberk policy: check, keep, explain and try out policies. Needs no root and no kernel."""
 
-import hashlib
 import os
-import re
 import socket
 import sys
 from collections import Counter
@@ -22,8 +20,9 @@ from hauberk.abi import Decision, RuleClass
 from hauberk.cli import options
 from hauberk.config import Config, read_config
 from hauberk.decode.access import accesses_told
-from hauberk.enforcement.directory import write_atomically
-from hauberk.errors import ConfigError, DecodeError, PolicyError, SinkError
+from hauberk.enforcement.directory import SUFFIXES
+from hauberk.enforcement.kept import Document, Kept, policy_files, read_documents
+from hauberk.errors import ConfigError, DecodeError, PolicyError
 from hauberk.formats.kubearmor_reader import read_line
 from hauberk.formats.names import operation_name
 from hauberk.model.access import Access
@@ -31,7 +30,7 @@ from hauberk.model.policy import Action, Policy
 from hauberk.policy.check import check as check_policies
 from hauberk.policy.check import check_node
 from hauberk.policy.decide import Numbered, Posture, rule_set
-from hauberk.policy.document import Problem, parse_documents
+from hauberk.policy.document import Problem
 from hauberk.policy.rules import rule_classes
 from hauberk.policy.select import Identity, holds_for, holds_for_host
 from hauberk.policy.simulate import Simulation, access_text, can_be_judged, explain, target_text
@@ -43,11 +42,9 @@ policy = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PIPED_WIDTH: Final = 240
 """Wide enough that no line is broken where nobody looks but `grep`."""
 
-_NAME_SIZE: Final = 200
 _STYLES: Final = {
     "error": "bold red",
     "warning": "yellow",
@@ -127,7 +124,7 @@ def apply(files: Files, config: options.ConfigFile = None, policies: Directory =
     _print_problems(problems, sys.stderr)
     if _has_errors(problems):
         raise typer.Exit(PolicyError.exit_code)
-    kept = _Kept(policies or Path(settings.policies))
+    kept = _kept(policies or Path(settings.policies))
     for each in found:
         print(f"{each.policy.kind} {each.policy.name} {kept.apply(each)}")
 
@@ -145,7 +142,7 @@ def delete(
     policies: Directory = None,
 ) -> None:
     """Take a policy out of force. If there is none of that name, or several, the exit code is 2."""
-    kept = _Kept(policies or Path(read_config(config).policies))
+    kept = _kept(policies or Path(read_config(config).policies))
     found = [
         each
         for each in kept.documents
@@ -175,7 +172,7 @@ def list_policies(
     config: options.ConfigFile = None, policies: Directory = None, report_format: Format = ReportFormat.text
 ) -> None:
     """Show the policies in force, in the files that they are in."""
-    kept = _Kept(policies or Path(read_config(config).policies))
+    kept = _kept(policies or Path(read_config(config).policies))
     rows = [_Row.of(each.policy) for each in kept.documents]
     if report_format is ReportFormat.json:
         _print_json(rows)
@@ -298,72 +295,28 @@ def simulate(
 # Files of policies
 
 
-class _Document(msgspec.Struct, frozen=True):
-    """A policy, and what its author wrote."""
-
-    policy: Policy
-    text: str
-    path: Path
-
-
-def _texts(text: str) -> Iterator[str]:
-    """What the author wrote for each policy, with the comments before it."""
-    before = ""
-    for part in re.split(r"(?m)^(?=---(?:\s|$))", text):
-        before += part
-        if parse_documents(part, "").policies:
-            yield before
-            before = ""
-
-
-def _read_file(path: Path) -> tuple[list[_Document], list[Problem]]:
-    try:
-        text = path.read_text()
-    except OSError as error:
-        return [], [Problem("error", str(path), 1, f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return [], [Problem("error", str(path), 1, "is not UTF-8 text")]
-    parsed = parse_documents(text, str(path))
-    found: list[_Document] = []
-    if not _has_errors(parsed.problems):
-        texts = list(_texts(text))
-        if len(texts) != len(parsed.policies):
-            problem = Problem("error", str(path), 1, "begin each document with a line `---`")
-            return [], [*parsed.problems, problem]
-        found = [_Document(each, part, path) for each, part in zip(parsed.policies, texts, strict=True)]
-    return found, list(parsed.problems)
-
-
-def _list(path: Path) -> list[Path]:
-    """The policy files of a directory."""
-    try:
-        return sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
-    except OSError as error:
-        raise ConfigError(f"cannot read the policies in {path}: {error.strerror}") from error
-
-
 def _files_of(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        found = [each for each in _list(path) if each.is_file()]
+        found = [each for each in policy_files(path) if each.is_file()]
         if not found:
-            raise ConfigError(f"no policy is in {path}: its files end with {', '.join(_SUFFIXES)}")
+            raise ConfigError(f"no policy is in {path}: its files end with {', '.join(SUFFIXES)}")
         yield from found
 
 
-def _read(paths: Iterable[Path]) -> tuple[list[_Document], list[Problem]]:
-    documents: list[_Document] = []
+def _read(paths: Iterable[Path]) -> tuple[list[Document], list[Problem]]:
+    documents: list[Document] = []
     problems: list[Problem] = []
     for path in dict.fromkeys(_files_of(paths)):
-        found, told = _read_file(path)
+        found, told = read_documents(path)
         documents += found
         problems += told
     return documents, problems
 
 
-def _read_and_check(paths: Iterable[Path], settings: Config) -> tuple[list[_Document], list[Problem]]:
+def _read_and_check(paths: Iterable[Path], settings: Config) -> tuple[list[Document], list[Problem]]:
     documents, problems = _read(paths)
     found = [each.policy for each in documents]
     problems += check_policies(found, *_postures(settings))
@@ -381,63 +334,11 @@ def _read_valid(paths: Iterable[Path]) -> list[Policy]:
     return [each.policy for each in documents]
 
 
-class _Kept:
-    """The policies of a directory, and their files."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.documents: list[_Document] = []
-        if not path.is_dir():
-            return
-        for each in _list(path):
-            found, problems = _read_file(each)
-            _print_problems([problem for problem in problems if problem.severity == "error"], sys.stderr)
-            self.documents += found
-
-    def apply(self, new: _Document) -> str:
-        """Keep a policy; what became of it: applied, modified, unchanged."""
-        for i, old in enumerate(self.documents):
-            if old.policy.identity == new.policy.identity:
-                if _bare(old.text) == _bare(new.text):
-                    return "unchanged"
-                self.documents[i] = _Document(new.policy, new.text, old.path)
-                self._write(old.path)
-                return "modified"
-        path = self._path_for(new.policy)
-        self.documents.append(_Document(new.policy, new.text, path))
-        self._write(path)
-        return "applied"
-
-    def delete(self, old: _Document) -> None:
-        """Forget a policy; others in its file stay."""
-        self.documents.remove(old)
-        self._write(old.path)
-
-    def _path_for(self, new: Policy) -> Path:
-        """A file of its own. Whatever a name has in it, the file is in the directory, and nobody else's."""
-        full = "-".join(filter(None, new.identity))
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", full)[:_NAME_SIZE].lower()
-        path = self.path / f"{name}.yaml"
-        if name != full.lower() or path.exists():
-            digest = hashlib.sha256(repr(new.identity).encode()).hexdigest()[:8]
-            path = self.path / f"{name}-{digest}.yaml"
-        return path
-
-    def _write(self, path: Path) -> None:
-        texts = [each.text for each in self.documents if each.path == path]
-        try:
-            if not texts:
-                path.unlink()
-                return
-            first, *others = (f"{_bare(text)}\n" for text in texts)
-            write_atomically(path, "---\n".join([first, *others]))
-        except OSError as error:
-            raise SinkError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _bare(text: str) -> str:
-    """A document without the marker that separates it from the one before."""
-    return re.sub(r"\A---[ \t]*\n", "", text).strip()
+def _kept(path: Path) -> Kept:
+    """What a directory keeps; errors in its files are told."""
+    kept = Kept(path)
+    _print_problems([problem for problem in kept.problems if problem.severity == "error"], sys.stderr)
+    return kept
 
 
 # Workloads

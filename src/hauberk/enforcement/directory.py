@@ -7,7 +7,7 @@ from hauberk.errors import PolicyError
 from hauberk.model.policy import Policy
 from hauberk.policy.document import Problem, parse_documents
 
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class PolicyDirectory:
@@ -26,7 +26,7 @@ class PolicyDirectory:
         Raises PolicyError if the directory cannot be read: what is in force then stays so.
         """
         try:
-            found = {path: _version(path) for path in sorted(self.path.iterdir()) if path.suffix in _SUFFIXES}
+            found = {path: _version(path) for path in sorted(self.path.iterdir()) if path.suffix in SUFFIXES}
         except FileNotFoundError:
             found = {}
         except OSError as error:

@@ -27,7 +27,7 @@ def opened(said: list[str] | None = None, **settings: object) -> Iterator[Door]:
     """A door at free ports of this machine."""
     config = Config(**({"grpc": "127.0.0.1:0", "grpc_health": "off"} | settings))  # type: ignore[arg-type]
     feed = Feed(Node("node-1"), FeedCounts())
-    door = Door(config, feed, (said if said is not None else []).append)
+    door = Door(config, feed, None, (said if said is not None else []).append)
     try:
         yield door
     finally:
