@@ -3,6 +3,7 @@
 HauberkError
 ├── ConfigError        the operator's settings are wrong
 ├── DecodeError        bytes from the kernel, or of a recording, are not what we know
+├── FeedError          nobody serves the feed that is to be read, or it refuses
 ├── KernelError        the kernel refused: program load, attach, map
 ├── PolicyError        a policy document is wrong, or holds more than can be enforced
 ├── RuntimeUnreachable a container runtime does not answer; to be asked again
@@ -85,6 +86,12 @@ class SinkRefused(SinkError):
 
     def __init__(self, problem: str, *, refused: int) -> None:
         super().__init__(problem, refused=refused)
+
+
+class FeedError(HauberkError):
+    """The feed of an agent cannot be followed: nobody is there, or it refuses."""
+
+    exit_code = 8
 
 
 class PolicyError(HauberkError):

@@ -87,7 +87,9 @@ class Feed:
     def __init__(self, node: Node, counts: FeedCounts) -> None:
         self._node = node
         self._counts = counts
-        self._run = secrets.token_hex(4)
+        self.run = secrets.token_hex(4)
+        """Of the agent: the first part of every cursor."""
+
         self._ending = False
         self._host_ip = _own_address()
         self._readers: set[Callable[[], None]] = set()
@@ -172,7 +174,7 @@ class Feed:
         self._counts.readers[name] = reader.counts
         self._readers.add(ready.set)
         try:
-            await context.send_initial_metadata(((CURSOR, f"{self._run}-{before}"),))
+            await context.send_initial_metadata(((CURSOR, f"{self.run}-{before}"),))
             while True:
                 ready.clear()
                 if await self._send(stream, reader, context):
@@ -190,7 +192,7 @@ class Feed:
         things = reader.take(_TAKE)
         for position, thing in things:
             message = stream.encode(thing)
-            message.Cursor = f"{self._run}-{position}"  # type: ignore[attr-defined]  # all three have one
+            message.Cursor = f"{self.run}-{position}"  # type: ignore[attr-defined]  # all three have one
             await context.write(message.SerializeToString())
             reader.deliver()
         return bool(things)
@@ -208,7 +210,7 @@ class Feed:
                 f"the cursor is not {OLDEST}, nor the Cursor of something that was received",
             )
         # of another run: the agent was started anew, and all that it keeps is news
-        return int(parts[2]) + 1 if parts[1] == self._run else recent.first
+        return int(parts[2]) + 1 if parts[1] == self.run else recent.first
 
     def end(self) -> None:
         """Let readers have what waits, and no more. Called in the server's thread."""

@@ -1,5 +1,6 @@
 """hauberk: the command line."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from hauberk import __version__
 from hauberk.cli.agent import agent
+from hauberk.cli.logs import logs
 from hauberk.cli.policy import policy
 from hauberk.cli.probe import probe
 from hauberk.cli.record import record
@@ -39,6 +41,7 @@ def _options(
 
 
 app.command()(agent)
+app.command()(logs)
 app.add_typer(policy)
 app.command()(probe)
 app.command()(record)
@@ -48,6 +51,7 @@ app.command()(workloads)
 
 def main() -> None:
     """Run the program; an error of ours is one line on standard error, and an exit code of its kind."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log would tell of every failed handshake
     try:
         app()
     except HauberkError as error:
