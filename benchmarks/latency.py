@@ -53,6 +53,7 @@ class Client:
             request_serializer=RequestMessage.SerializeToString,
             response_deserializer=Alert.FromString,
         )(RequestMessage(Filter="all"))
+        self._stream.initial_metadata()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:

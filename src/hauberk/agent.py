@@ -379,10 +379,12 @@ class Agent:
             self.refresh_ledger()
 
     def _read(self, ring: Ring) -> bytes:
-        """One batch of what waits. Alerts come with all records that were there before them: those say who acts."""
+        """One batch of what waits. Alerts come first; behind the records before them only if those must say who acts."""
         alerts = self._alerts.read() if self._alerts else b""
         if not alerts:
             return ring.read()
+        if self.pipeline.knows_who(alerts):
+            return alerts
         batches = []
         written = ring.written()
         while not ring.is_read(written) and (batch := ring.read()):

@@ -158,6 +158,11 @@ class Pipeline:
                 found.append(event)
         return found
 
+    def knows_who(self, alerts: bytes) -> bool:
+        """Whether it is known who acted in each of a batch of alerts, so that no record from before them is needed."""
+        find, is_known = self._processes.find, self.workloads.is_known
+        return all(find(each) and is_known(each.cgroup_id) for each in decode_batch(alerts).records)
+
     def finish(self, sequences: Mapping[int, int]) -> None:
         """Account for what was lost after the last record that came: `sequences` are the kernel's own counts."""
         gaps = self.ledger.gaps

@@ -92,6 +92,10 @@ class Workloads:
             self._forget(record.cgroup_id)
             self._paths[record.cgroup_id] = decode_text(record.find(ItemKind.CGROUP) or b"")
 
+    def is_known(self, cgroup_id: int) -> bool:
+        """Whether a record has told of this cgroup."""
+        return cgroup_id in self._paths
+
     def tell_of_runtime(self, container_id: str, told: Workload | None, cgroup: str | None = None) -> None:
         """What its runtime says of a container, from now on; None: it knows it no more.
 
