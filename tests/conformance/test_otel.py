@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from opentelemetry.semconv.schemas import Schemas
 
+from hauberk.formats.kubearmor_reader import read_line
 from hauberk.formats.otel import Otel, mapping
 from hauberk.model.event import Event
 
@@ -126,11 +127,16 @@ def expected_severity(line: dict[str, Any]) -> int:
     return 15 if line["Action"] == "Block" else 13
 
 
+@pytest.mark.parametrize("is_read", [False, True], ids=["event", "line"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example_is_told(example: Path) -> None:
-    """Every field of an example is where it belongs, and nothing is there that it does not say."""
+def test_example_is_told(example: Path, is_read: bool) -> None:
+    """Every field of an example is where it belongs, and nothing is there that it does not say.
+
+    Be it an event of ours, or one that was read from KubeArmor's own line.
+    """
     line: dict[str, Any] = json.loads(example.read_bytes())
-    resource, record = logs_of(event_of(example.stem))
+    event = read_line(example.read_bytes()) if is_read else event_of(example.stem)
+    resource, record = logs_of(event)
     attributes = {
         key: value
         for key, value in told(record["attributes"]).items()
