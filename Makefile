@@ -15,7 +15,7 @@ BPF_HEADERS := $(wildcard bpf/*.h bpf/lib/*.h)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -target bpf -mcpu=v3 \
 	-D__TARGET_ARCH_x86 -idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf
 
-.PHONY: run test check bpf abi proto test-kernel test-guest bench clean system venv
+.PHONY: manifests run test check bpf abi proto test-kernel test-guest bench clean system venv
 
 run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
 	@$(BIN)/hauberk agent $(ARGS)
@@ -53,6 +53,9 @@ abi: build/abi.bpf.o venv ## write abi.py from bpf/abi.h, constants.py from the 
 proto: venv ## write src/hauberk/*/*_pb2.py from proto/, and what the tests speak
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/hauberk --pyi_out=src/hauberk $(shell cd proto && echo */*.proto)
 	$(BIN)/python -m grpc_tools.protoc -Itests/kernel/runtimes --python_out=tests/kernel/runtimes --pyi_out=tests/kernel/runtimes cri_calls.proto
+
+manifests: venv ## write the CRDs from what they have in common
+	$(BIN)/python tools/gen_crds.py src/hauberk/manifests/crds.yaml
 
 actors: system
 	@$(MAKE) --no-print-directory -C tests/actors

@@ -30,12 +30,12 @@ from hauberk.enforcement.directory import PolicyDirectory
 from hauberk.enforcement.installed import Installed
 from hauberk.enforcement.live import LivePolicies
 from hauberk.enrich.throttle import Throttle
-from hauberk.enrich.visibility import hidden_operations
 from hauberk.enrich.waiting import Waiting
 from hauberk.errors import KernelError, PolicyError
+from hauberk.kube.state import Defaults, State
 from hauberk.metrics import FeedCounts, Ledger, OutputCounts
 from hauberk.model.event import Event, Node
-from hauberk.model.policy import Action
+from hauberk.model.policy import Action, Policy
 from hauberk.model.workload import Workload
 from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.policy.decide import Numbered, Posture
@@ -53,6 +53,7 @@ from hauberk.sensor.tables import TRACED, TRACED_ALL
 
 if TYPE_CHECKING:
     from hauberk.api.feed import Feed
+    from hauberk.kube.cluster import Cluster
 
 _POLL_S: Final = 0.002
 _POLL_IDLE_S: Final = 0.02
@@ -123,24 +124,23 @@ class Agent:
             raise KernelError(f"this host cannot run the agent. {needed}. `hauberk probe` tells more")
         self._config = config
         self._selection = config.selection()
-        self._hidden = (
-            hidden_operations(config.visibility),
-            hidden_operations(config.host_visibility),
-        )
         self._ledger = ledger
         self._kernel = Kernel(report.cgroups, config.ring_bytes)
         self._procfs = Procfs(Path(report.cgroups.mount))
         self._users_changed = 0.0
         self._workloads: dict[int, Workload] = {}
+        node = this_node(config)
+        self._state = State(_defaults(config), node.host)
+        self._cluster = _find_cluster(config, node.host)
         self._surroundings = Surroundings(
-            node=this_node(config),
+            node=node,
             boot_time_ns=boot_time_ns(),
             host_pid_ns=self._procfs.host_pid_ns,
             own_pid=os.getpid(),
             look_up_process=self._look_up_process,
             leave_out_group=self._kernel.leave_out_group,
             leave_out_image=self._kernel.leave_out_image,
-            hidden_of=self._hidden_of,
+            hidden_of=self._state.hidden_of,
             hide=self._kernel.hide,
             find_rule=self._find_rule,
             awaits=self._awaits,
@@ -162,6 +162,12 @@ class Agent:
         self._directory = PolicyDirectory(Path(config.policies)) if config.enforce != "off" else None
         self._has_lsm = report.denies and config.enforce == "auto"
         self._installed: Installed | None = None
+        self._files: tuple[Policy, ...] = ()
+        self._in_force: dict[tuple[str, str, str], Policy] = {}
+        self._refused: dict[tuple[str, str, str], str] = {}
+        self._told_invalid: set[tuple[tuple[str, str, str], int]] = set()
+        self._is_first_refresh = True
+        self._statuses_stale = True
         self._alerts: Ring | None = None
         self._pins = Pins()
         self._pinned: Path | None = None
@@ -178,10 +184,6 @@ class Agent:
     def _find_rule(self, number: int, rule: int) -> Numbered | None:
         return self._installed.find_rule(number, rule) if self._installed else None
 
-    def _hidden_of(self, workload: Workload) -> int:
-        """The operations that are not visible, a bit for each."""
-        return self._hidden[workload.is_host]
-
     def _awaits(self, container_id: str) -> bool:
         return self.waiting.is_expected(container_id)
 
@@ -191,8 +193,9 @@ class Agent:
             self.waiting.tell(workload)
         elif workload.container_id is not None and self._runtimes.ask(workload.container_id):
             self.waiting.expect(workload.container_id, time.monotonic_ns())
-        self._kernel.hide(cgroup_id, self._hidden_of(workload))
+        self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
         if self._installed:
+            self._statuses_stale = True
             try:
                 self._installed.learn(cgroup_id, workload)
             except PolicyError as error:
@@ -201,6 +204,7 @@ class Agent:
     def _forget_workload(self, cgroup_id: int) -> None:
         self._workloads.pop(cgroup_id, None)
         if self._installed:
+            self._statuses_stale = True
             self._installed.forget(cgroup_id)
 
     def _take_news(self) -> bool:
@@ -239,38 +243,123 @@ class Agent:
             else:
                 each.set_result(None)
 
+    def _hear_of_cluster(self) -> None:
+        """Take in what Kubernetes has told since the last time."""
+        if not self._cluster:
+            return
+        for change in self._cluster.changes():
+            for container_id, told in self._state.apply(change):
+                self.pipeline.workloads.tell_of_pod(container_id, told)
+        if self._state.treatment_changed:
+            self._state.treatment_changed = False
+            self._review()
+        if self._state.policies_changed:
+            self._refresh_policies()
+
+    def _review(self) -> None:
+        """Treat every workload as its namespace and its pod want it now."""
+        self.pipeline.review_visibility()
+        for cgroup_id, workload in self._workloads.items():
+            self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
+        if self._installed:
+            try:
+                self._installed.review(self._state.node.labels)
+            except PolicyError as error:
+                complain(f"the policies in force stay as they are: {error}")
+            self._statuses_stale = True
+
+    def _tell_statuses(self) -> None:
+        """Let the policies' status say what became of them here."""
+        if not self._directory or not self._cluster or not self._statuses_stale:
+            return
+        if not self._state.has_heard_of_policies:
+            return
+        self._statuses_stale = False
+        installed = self._installed
+        in_force = {policy.identity: policy for policy in installed.policies} if installed else {}
+        self._cluster.statuses.want(
+            self._state.statuses(
+                installed.holders() if installed else {},
+                in_force,
+                has_lsm=self._has_lsm,
+                refused=self._refused,
+            )
+        )
+
     def _refresh_policies(self) -> None:
-        """Put into force what has changed in the directory of policies; what is bad is said and left out."""
+        """Put into force what has changed in the directory or the cluster; what is bad is said and left out."""
         asked = self._take_asked()
         problem = self._put_into_force()
         if problem:
-            complain(f"the policies in force stay as they are: {problem}", "ERROR")
+            complain(str(problem), "ERROR")
         self._answer(asked, problem)
 
     def _put_into_force(self) -> PolicyError | None:
         if not self._directory:
             return None
         try:
-            policies = self._directory.read()
-            if policies is None:
+            files = self._directory.read()
+            if files is not None:
+                self._files = files
+                for problem in self._directory.problems:
+                    complain(str(problem), "ERROR" if problem.severity == "error" else "WARN")
+            elif not self._state.policies_changed and not self._is_first_refresh:
                 return None
-            for problem in self._directory.problems:
-                complain(str(problem), "ERROR" if problem.severity == "error" else "WARN")
-            if policies and not self._installed:
-                self._begin_deciding()
-            if self._installed:
-                self._installed.replace(policies)
-                for policy in policies:
-                    if policy.asks_for_pods and not self._runtimes.are_found:
-                        complain(
-                            f"{policy.file}: {policy.name} selects by namespace or label, and no container runtime "
-                            "was found that would tell them: it holds for no container so far"
-                        )
-                self._pins.remove(but=self._pinned)
-                complain(f"policies in force: {len(policies)}, {self._mode}", "INFO")
+            if self._waits_for_cluster():
+                return None
+            self._is_first_refresh = self._state.policies_changed = False
+            return self._decide_by(self._all_policies())
         except PolicyError as error:
-            return error
-        return None
+            return PolicyError(f"the policies in force stay as they are: {error}")
+
+    def _waits_for_cluster(self) -> bool:
+        """Whether what an earlier agent enforced is to stay until the cluster's policies are known."""
+        if not self._cluster or self._installed or self._state.has_heard_of_policies:
+            return False
+        if not self._pins.are_there:
+            return False
+        if self._is_first_refresh:
+            self._is_first_refresh = False
+            complain("what an earlier agent enforced stays until the cluster's policies are known")
+        return True
+
+    def _all_policies(self) -> list[Policy]:
+        """Those of files, and those of the cluster; where both have one, the file's."""
+        policies = {policy.identity: policy for policy in self._files}
+        for each in self._state.policies():
+            if each.policy is None and (each.identity, each.generation) not in self._told_invalid:
+                complain(f"{each.kind} {each.name} of the cluster has errors: {'; '.join(each.problems)}")
+                self._told_invalid.add((each.identity, each.generation))
+            # one that turns bad does not take the good one of before away
+            before = self._in_force.get(each.identity) if each.policy is None else each.policy
+            if before:
+                policies.setdefault(each.identity, before)
+        return list(policies.values())
+
+    def _decide_by(self, policies: list[Policy]) -> PolicyError | None:
+        """Put all of them into force that the kernel can hold; what is wrong with those that it cannot."""
+        self._statuses_stale = True
+        if policies and not self._installed:
+            self._begin_deciding()
+        if not self._installed:
+            if self._pins.remove():
+                complain("there are no policies: what an earlier agent enforced is enforced no more", "INFO")
+            return None
+        self._refused = self._installed.replace_what_fits(policies)
+        self._in_force = {policy.identity: policy for policy in self._installed.policies}
+        if not self._cluster and not self._runtimes.are_found:
+            for policy in policies:
+                if policy.asks_for_pods:
+                    complain(
+                        f"{policy.file}: {policy.name} selects by namespace or label, and no container runtime "
+                        "was found that would tell them: it holds for no container so far"
+                    )
+        self._pins.remove(but=self._pinned)
+        complain(f"policies in force: {len(self._in_force)}, {self._mode}", "INFO")
+        refused = [
+            f"{kind} {name} is not put into force: {why}" for (kind, _, name), why in self._refused.items()
+        ]
+        return PolicyError("; ".join(refused)) if refused else None
 
     @property
     def _mode(self) -> str:
@@ -287,21 +376,15 @@ class Agent:
         self._bell.listen_to(self._alerts.fd)
         keys = _secret(), _secret()
         self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
-        config = self._config
+        defaults = _defaults(self._config)
         self._installed = Installed(
             self._kernel.tables,
             keys,
             host_name=self._surroundings.node.host,
-            posture=_posture(
-                config.default_file_posture,
-                config.default_network_posture,
-                config.default_capabilities_posture,
-            ),
-            host_posture=_posture(
-                config.host_default_file_posture,
-                config.host_default_network_posture,
-                config.host_default_capabilities_posture,
-            ),
+            posture=defaults.posture,
+            host_posture=defaults.host_posture,
+            treatment_of=self._state.treatment_of,
+            host_labels=self._state.node.labels,
         )
         for cgroup_id, workload in self._workloads.items():
             self._installed.learn(cgroup_id, workload)
@@ -349,9 +432,11 @@ class Agent:
             self._runtimes.look()
             yield from self._procfs.cgroups()
             yield from self._procfs.processes()
+            if self._cluster:
+                stack.callback(self._cluster.close)
+                self._cluster.start()
+                complain(f"following the cluster at {self._cluster.url} as node {self._state.node.name}")
             self._refresh_policies()
-            if self._config.enforce != "off" and not self._installed and self._pins.remove():
-                complain("there are no policies: what an earlier agent enforced is enforced no more")
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
@@ -364,10 +449,12 @@ class Agent:
                 else:
                     self._bell.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
+                self._hear_of_cluster()
                 if time.monotonic() > next_refresh or self._asked:
                     self._refresh()
                     self._refresh_policies()
                     self._runtimes.look()
+                    self._tell_statuses()
                     next_refresh = time.monotonic() + 1
                     yield b""  # time passes
             self._kernel.detach()
@@ -396,6 +483,9 @@ class Agent:
         if self._kernel.loaded:
             self._ledger.kernel = self._kernel.counts()
             self._ledger.alerts = self._kernel.alert_counts()
+        if self._cluster:
+            self._ledger.cluster_problems = dict(self._cluster.problems())
+            self._ledger.cluster_restarts = dict(self._cluster.restarts())
 
     def _refresh(self) -> None:
         """Follow a clock that was set, and users that came or went."""
@@ -409,6 +499,35 @@ class Agent:
         if changed != self._users_changed:
             self._users_changed = changed
             self._surroundings.users = {user.pw_uid: user.pw_name for user in reversed(pwd.getpwall())}
+
+
+def _defaults(config: Config) -> Defaults:
+    return Defaults(
+        config.visibility,
+        config.host_visibility,
+        _posture(
+            config.default_file_posture,
+            config.default_network_posture,
+            config.default_capabilities_posture,
+        ),
+        _posture(
+            config.host_default_file_posture,
+            config.host_default_network_posture,
+            config.host_default_capabilities_posture,
+        ),
+        frozenset(config.untracked_namespaces),
+    )
+
+
+def _find_cluster(config: Config, node: str) -> "Cluster | None":
+    """The cluster that this node is of. Its client is loaded only where there is one."""
+    if config.kubernetes == "off" or not (config.kubeconfig or os.environ.get("KUBERNETES_SERVICE_HOST")):
+        return None
+    from hauberk.kube.access import find_access
+    from hauberk.kube.cluster import Cluster
+
+    access = find_access(config.kubeconfig)
+    return Cluster(access, node, complain) if access else None
 
 
 def _secret() -> int:

@@ -186,6 +186,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outputs: tuple[OutputConfig, ...] = ()
     """If there are none, `output`, `format` and `rotate_…` are the one output."""
 
+    untracked_namespaces: tuple[str, ...] = ("kube-system", "kubearmor")
+    """Whose containers are neither told of nor have policies."""
+
+    kubernetes: Literal["auto", "off"] = "auto"
+    """auto: follow the cluster when we run in one of its pods, or `kubeconfig` says where it is."""
+
+    kubeconfig: str = ""
+    """A kubeconfig file; empty: what a pod is given by its service account."""
+
     output: str = "-"
     """A file to append to, or - for standard output."""
 

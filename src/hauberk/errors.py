@@ -1,6 +1,7 @@
 """Every error we raise on purpose.
 
 HauberkError
+├── ClusterError       the API server of Kubernetes cannot be reached, or refuses
 ├── ConfigError        the operator's settings are wrong
 ├── DecodeError        bytes from the kernel, or of a recording, are not what we know
 ├── FeedError          nobody serves the feed that is to be read, or it refuses
@@ -31,6 +32,22 @@ class ConfigError(HauberkError):
         super().__init__(problem)
         self.at = at
         """The way to the setting: names, and numbers in lists."""
+
+
+class ClusterError(HauberkError):
+    """The API server cannot be reached, or refuses; to be tried again."""
+
+    exit_code = 7
+
+    def __init__(
+        self, problem: str, *, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        """Of its answer; None: there was none."""
+
+        self.retry_after_s = retry_after_s
+        """How long it wants to be left alone; None: it did not say."""
 
 
 class DecodeError(HauberkError):

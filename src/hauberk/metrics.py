@@ -144,6 +144,12 @@ class Ledger(msgspec.Struct):
     waiting: int = 0
     """Those that still wait."""
 
+    cluster_problems: dict[str, str | None] = msgspec.field(default_factory=dict)
+    """By what of Kubernetes is followed: why it may be out of date; None: it is not."""
+
+    cluster_restarts: dict[str, int] = msgspec.field(default_factory=dict)
+    """By what of Kubernetes is followed: how often all was listed again."""
+
     outputs: dict[str, OutputCounts] = msgspec.field(default_factory=dict)
     feed: FeedCounts | None = None
     """None: it is off."""

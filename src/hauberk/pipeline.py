@@ -108,7 +108,7 @@ class Pipeline:
         self._selection = selection
         self._processes = Processes()
         self._sessions = Sessions(surroundings.host_pid_ns)
-        self.workloads = Workloads(surroundings.host_pid_ns, surroundings.on_workload)
+        self.workloads = Workloads(surroundings.host_pid_ns, self._learn_workload)
         self._next_sequence: dict[int, int] = {}
         self._cwds: dict[bytes, str] = {}
         """Working directories as text: few, and on every record."""
@@ -171,6 +171,11 @@ class Pipeline:
             if missing:
                 gaps[cpu] = gaps.get(cpu, 0) + missing
                 self._next_sequence[cpu] = wanted
+
+    def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
+        self._hidden.pop((cgroup_id, workload.is_host), None)
+        if self.surroundings.on_workload:
+            self.surroundings.on_workload(cgroup_id, workload)
 
     def review_visibility(self) -> None:
         """Ask anew what is visible of whom."""

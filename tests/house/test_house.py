@@ -100,6 +100,7 @@ def test_help_needs_no_kernel() -> None:
     [
         ("src/hauberk/abi.py", ["tools/gen_abi.py", "build/abi.bpf.o"]),
         ("src/hauberk/constants.py", ["tools/gen_constants.py"]),
+        ("src/hauberk/manifests/crds.yaml", ["tools/gen_crds.py"]),
     ],
 )
 def test_generated_file_is_fresh(generated: str, command: list[str], tmp_path: Path) -> None:

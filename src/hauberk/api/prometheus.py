@@ -58,6 +58,24 @@ class LedgerCollector(Collector):
         yield from _outputs(ledger.outputs)
         if ledger.feed:
             yield from _readers(ledger.feed)
+        if ledger.cluster_problems:
+            yield from _cluster(ledger)
+
+
+def _cluster(ledger: Ledger) -> Iterable[Metric]:
+    """Whether what is known of Kubernetes is up to date."""
+    followed = GaugeMetricFamily(
+        "hauberk_kubernetes_followed", "1 if what is known of it is up to date.", labels=["resource"]
+    )
+    for name, problem in list(ledger.cluster_problems.items()):
+        followed.add_metric([name], float(problem is None))
+    yield followed
+    relisted = CounterMetricFamily(
+        "hauberk_kubernetes_relisted", "How often all was listed again.", labels=["resource"]
+    )
+    for name, count in list(ledger.cluster_restarts.items()):
+        relisted.add_metric([name], count)
+    yield relisted
 
 
 def _outputs(outputs: Mapping[str, OutputCounts]) -> Iterable[Metric]:

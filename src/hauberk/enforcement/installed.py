@@ -96,6 +96,30 @@ class Installed:
             self._assign(cgroup_id, number)
         self._forget_unused()
 
+    def replace_what_fits(self, policies: Iterable[Policy]) -> dict[tuple[str, str, str], str]:
+        """The same, but a policy that the kernel cannot hold is left out, in the version it had if that was held.
+
+        Those that were left out, and why.
+        """
+        wanted = {policy.identity: policy for policy in policies}
+        try:
+            self.replace(wanted.values())
+            return {}
+        except PolicyError:
+            pass
+        held = {policy.identity: policy for policy in self.policies if policy.identity in wanted}
+        self.replace(held.values())
+        refused = {}
+        for identity, policy in wanted.items():
+            if held.get(identity) == policy:
+                continue
+            try:
+                self.replace((held | {identity: policy}).values())
+                held[identity] = policy
+            except PolicyError as error:
+                refused[identity] = str(error)
+        return refused
+
     def set_posture(self, posture: Posture, host_posture: Posture) -> None:
         """Take other postures from now on; the next `replace` puts them into force."""
         self._posture, self._host_posture = posture, host_posture

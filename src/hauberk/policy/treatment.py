@@ -1,14 +1,10 @@
 """How policies are treated on a workload: whether they hold there, and under which posture."""
 
-from typing import Literal, TypeAlias
-
 import msgspec
 
+from hauberk.model.cluster import Mode
 from hauberk.model.policy import Action, Policy
 from hauberk.policy.decide import Posture
-
-Mode: TypeAlias = Literal["enabled", "audited", "disabled"]
-"""KubeArmor's annotation `kubearmor-policy`: policies hold; what they block is only told; they do not hold."""
 
 
 class Treatment(msgspec.Struct, frozen=True):

@@ -25,6 +25,11 @@ class Pins:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         return any(line.split()[1:3] == [str(self._mount), "bpf"] for line in mounts)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether an agent that is gone left programs behind."""
+        return any(self._root.glob("*/*"))
+
     def make(self) -> Path:
         """A new directory to pin in."""
         directory = self._root / str(time.time_ns())

@@ -1,0 +1,255 @@
+"""Kubernetes' objects to our nouns. Only the fields that are read here are taken out of what comes."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, cast, get_args
+
+import msgspec
+
+from hauberk.errors import ClusterError
+from hauberk.model.cluster import ClusterNode, ClusterPolicy, Mode, Namespace, NodeStatus, Pod
+from hauberk.model.policy import Action, Kind
+from hauberk.model.workload import Owner, Workload
+from hauberk.policy.document import API_VERSION, parse_object
+
+GROUP: Final = f"/apis/{API_VERSION}"
+VISIBILITY: Final = "kubearmor-visibility"
+MODE: Final = "kubearmor-policy"
+_POSTURES: Final = {
+    "file_posture": "file",
+    "network_posture": "network",
+    "capabilities_posture": "capabilities",
+}
+_UNTOLD_LABELS: Final = ("pod-template-hash", "pod-template-generation", "controller-revision-hash")
+"""Of the controllers' own bookkeeping; KubeArmor leaves them out, too."""
+
+PLURALS: Final[dict[Kind, str]] = {
+    "KubeArmorPolicy": "kubearmorpolicies",
+    "KubeArmorHostPolicy": "kubearmorhostpolicies",
+    "KubeArmorClusterPolicy": "kubearmorclusterpolicies",
+}
+_CONTROLLERS: Final = {"ReplicaSet": "/apis/apps/v1", "Job": "/apis/batch/v1"}
+"""What is owned by others, and where it is asked for."""
+
+
+class _Reference(msgspec.Struct, frozen=True):
+    kind: str
+    name: str
+    uid: str = ""
+    controller: bool = False
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str
+    namespace: str | None = None
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: tuple[_Reference, ...] = ()
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+
+
+class _ContainerStatus(msgspec.Struct, rename="camel"):
+    name: str
+    image: str = ""
+    image_id: str = msgspec.field(name="imageID", default="")
+    container_id: str = msgspec.field(name="containerID", default="")
+
+
+class _PodStatus(msgspec.Struct, rename="camel"):
+    container_statuses: tuple[_ContainerStatus, ...] | None = ()
+    init_container_statuses: tuple[_ContainerStatus, ...] | None = ()
+    ephemeral_container_statuses: tuple[_ContainerStatus, ...] | None = ()
+
+
+class _Pod(msgspec.Struct):
+    metadata: _Meta
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+class _Policy(msgspec.Struct, rename="camel"):
+    metadata: _Meta
+    spec: msgspec.Raw = msgspec.Raw()
+    status: dict[str, Any] | None = None
+
+
+class Owners:
+    """Who keeps a pod alive: the topmost of its controllers, asked for once each."""
+
+    def __init__(self, get: Callable[[str], bytes], complain: Callable[[str], None]) -> None:
+        self._get = get
+        self._complain = complain
+        self._above: dict[str, _Reference | None] = {}
+        """By UID of a controller: who controls it."""
+
+        self.problem: str | None = None
+
+    def of_pod(self, meta: _Meta) -> Owner:
+        """A pod without a controller owns itself."""
+        namespace = meta.namespace or ""
+        reference = _controller(meta)
+        if reference is None:
+            return Owner("Pod", meta.name, namespace)
+        while above := self._find_above(reference, namespace):
+            reference = above
+        return Owner(reference.kind, reference.name, namespace)
+
+    def _find_above(self, reference: _Reference, namespace: str) -> _Reference | None:
+        if reference.kind not in _CONTROLLERS:
+            return None
+        if reference.uid in self._above:
+            return self._above[reference.uid]
+        group, plural = _CONTROLLERS[reference.kind], f"{reference.kind.lower()}s"
+        try:
+            content = self._get(f"{group}/namespaces/{namespace}/{plural}/{reference.name}")
+            above = _controller(msgspec.json.decode(content, type=_Object).metadata)
+        except (ClusterError, msgspec.DecodeError) as error:
+            if self.problem is None:
+                self._complain(
+                    f"the owner of {plural} cannot be asked for; they count as owners themselves: {error}"
+                )
+            self.problem = str(error)
+            return None
+        self.problem = None
+        self._above[reference.uid] = above
+        return above
+
+    def forget(self, known: set[str]) -> None:
+        """Keep only what is asked for of these controllers."""
+        self._above = {uid: above for uid, above in self._above.items() if uid in known}
+
+
+def _controller(meta: _Meta) -> _Reference | None:
+    return next((each for each in meta.owner_references if each.controller), None)
+
+
+def decode_pod(owners: Owners, raw: bytes) -> Pod | None:
+    """A pod, with the containers that are made so far."""
+    found = msgspec.json.decode(raw, type=_Pod)
+    meta = found.metadata
+    namespace = meta.namespace or ""
+    labels = meta.labels or {}
+    told = {key: labels[key] for key in sorted(labels) if key not in _UNTOLD_LABELS}
+    owner = owners.of_pod(meta)
+    containers = {}
+    for status in (
+        *(found.status.init_container_statuses or ()),
+        *(found.status.container_statuses or ()),
+        *(found.status.ephemeral_container_statuses or ()),
+    ):
+        container_id = status.container_id.rpartition("://")[2]  # containerd://ID
+        if container_id:
+            containers[container_id] = Workload(
+                container_id=container_id,
+                container_name=status.name,
+                image=_image(status),
+                namespace=namespace,
+                pod=meta.name,
+                labels=told,
+                owner=owner,
+                pod_uid=meta.uid,
+            )
+    annotations = meta.annotations or {}
+    return Pod(meta.uid, namespace, meta.name, containers, _visibility(annotations), _mode(annotations))
+
+
+def _image(status: _ContainerStatus) -> str | None:
+    """With its digest, where that is said: ``docker.io/library/nginx:1@sha256:…``."""
+    digest = status.image_id.rpartition("@")[2]
+    if status.image and digest.startswith("sha256:") and "@" in status.image_id and "@" not in status.image:
+        return f"{status.image}@{digest}"
+    return status.image or None
+
+
+def decode_namespace(raw: bytes) -> Namespace:
+    meta = msgspec.json.decode(raw, type=_Object).metadata
+    annotations = meta.annotations or {}
+    postures = {
+        field: _posture(annotations.get(f"kubearmor-{of}-posture")) for field, of in _POSTURES.items()
+    }
+    return Namespace(meta.name, **postures, visibility=_visibility(annotations))
+
+
+def decode_node(raw: bytes) -> ClusterNode:
+    meta = msgspec.json.decode(raw, type=_Object).metadata
+    annotations = meta.annotations or {}
+    return ClusterNode(meta.name, meta.labels or {}, _visibility(annotations), _mode(annotations))
+
+
+def _visibility(annotations: dict[str, str]) -> tuple[str, ...] | None:
+    text = annotations.get(VISIBILITY, "")
+    return tuple(name.strip() for name in text.split(",")) if text else None
+
+
+def _mode(annotations: dict[str, str]) -> Mode:
+    """What is no mode counts as none, as in KubeArmor."""
+    text = annotations.get(MODE)
+    return cast(Mode, text) if text in get_args(Mode) else "enabled"
+
+
+def _posture(text: str | None) -> Action | None:
+    """KubeArmor knows audit and block; what is neither is as if it were not there."""
+    return {"audit": Action.AUDIT, "block": Action.BLOCK}.get(text or "")
+
+
+def decode_policy(kind: Kind, node: str, raw: bytes) -> ClusterPolicy:
+    """A policy, read by the same code as one in a file; its problems say which field is meant."""
+    found = msgspec.json.decode(raw, type=_Policy)
+    meta = found.metadata
+    where = f"{PLURALS[kind]}/{meta.namespace + '/' if meta.namespace else ''}{meta.name}"
+    document: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": meta.name} | ({"namespace": meta.namespace} if meta.namespace else {}),
+    }
+    if bytes(found.spec):
+        document["spec"] = msgspec.json.decode(found.spec)
+    parsed = parse_object(json.dumps(document, indent=1, ensure_ascii=False), where, kind)
+    fields = list(_fields(document)) if parsed.problems else []
+    problems = tuple(
+        f"{fields[problem.line - 1] if problem.line <= len(fields) else 'spec'}: {problem.text}"
+        for problem in parsed.problems
+    )
+    status = found.status or {}
+    nodes = status.get("nodes")
+    text = status.get("status")
+    return ClusterPolicy(
+        kind,
+        meta.name,
+        meta.namespace,
+        meta.generation,
+        parsed.policies[0] if parsed.policies else None,
+        problems,
+        text if isinstance(text, str) else None,
+        tuple(map(str, status.get("problems") or ())),
+        _node_status(nodes.get(node)) if isinstance(nodes, dict) else None,
+    )
+
+
+def _node_status(content: Any) -> NodeStatus | None:
+    try:
+        return msgspec.convert(content, NodeStatus) if content else None
+    except msgspec.ValidationError:  # of another version of ours
+        return NodeStatus()
+
+
+def _fields(value: Any, path: str = "") -> Iterator[str]:
+    """What each line of the indented JSON is about: ``spec.file.matchPaths[0].path``."""
+    yield path or "spec"
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _fields(child, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _fields(child, f"{path}[{index}]")
+    if isinstance(value, (dict, list)) and value:
+        yield path or "spec"  # the bracket that closes it
+
+
+def policy_decoder(kind: Kind, node: str) -> Callable[[bytes], ClusterPolicy]:
+    return partial(decode_policy, kind, node)
