@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import agent, formats, latency, overhead, rules, throughput
+from benchmarks import agent, convert, formats, latency, overhead, rules, throughput
 
 BENCHMARKS = {
     "throughput": throughput.run,
+    "convert": convert.run,
     "overhead": overhead.run,
     "rules": rules.run,
     "formats": formats.run,

@@ -15,6 +15,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "cef": ("cef", {"device_version": "1.0"}),
     "cef-minimal": ("cef", {"profile": "minimal", "equals": "colon", "device_version": "1.0"}),
     "kubearmor-hosted": ("kubearmor", {"cluster_id": "596", "tenant_id": "11"}),
+    "ocsf-finding": ("ocsf", {"alerts": "finding"}),
     "otel-adapter": ("otel", {"profile": "adapter"}),
     "text-colour": ("text", {"colour": True}),
 }

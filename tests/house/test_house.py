@@ -74,7 +74,9 @@ def test_shelves_load() -> None:
             assert callable(shelf.load(name))
 
 
-@pytest.mark.parametrize("command", ["agent", "logs", "policy", "probe", "record", "replay", "workloads"])
+@pytest.mark.parametrize(
+    "command", ["agent", "convert", "logs", "policy", "probe", "record", "replay", "workloads"]
+)
 def test_commands_have_help(command: str) -> None:
     """Each command says what it does."""
     done = subprocess.run(

@@ -43,7 +43,9 @@ FORMATS: Final = Shelf(
     "format",
     {
         "cef": "hauberk.formats.cef:Cef",
+        "ecs": "hauberk.formats.ecs:Ecs",
         "kubearmor": "hauberk.formats.kubearmor:KubeArmor",
+        "ocsf": "hauberk.formats.ocsf:Ocsf",
         "otel": "hauberk.formats.otel:Otel",
         "otel-protobuf": "hauberk.formats.otel:OtelProtobuf",
         "text": "hauberk.formats.text:Text",

@@ -21,8 +21,9 @@ from hauberk.formats.names import base_name, class_name, is_execution, operation
 from hauberk.formats.network import NO_FLOW, Flow, flow_of
 from hauberk.formats.severity import severity
 from hauberk.formats.techniques import techniques
-from hauberk.model.event import Event, Folded, Relayed
+from hauberk.model.event import Event, Folded, Node, Relayed
 from hauberk.model.policy import Verdict
+from hauberk.model.workload import Workload
 
 _NAMES: Final = {
     "Process": "Process execution",
@@ -35,7 +36,6 @@ _NAMES: Final = {
     "AlertThreshold": "Alert throttling",
 }
 _VERBS: Final = {"Block": " blocked", "Allow": " allowed"}
-_NOTICE: Final = "AlertThreshold"
 _THROTTLED_SEVERITY: Final = 6
 
 _LONGEST: Final = {
@@ -61,8 +61,12 @@ _LONGEST_OTHER: Final = 1023
 _LONGEST_OWN: Final = 4000
 """Of keys that are ours: nobody limits them."""
 
+# as plain numbers: looking up the member of an enum costs more than what it is compared with
+_FILE: Final = int(Operation.FILE)
+_NETWORK: Final = int(Operation.NETWORK)
+
 _INT32_MAX: Final = (1 << 31) - 1
-_FRAMES_KEPT: Final = 4096
+_KEPT: Final = 4096
 
 HeaderField = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^|\\=\x00-\x1f\x7f]+$")]
 
@@ -99,8 +103,36 @@ class _Frame(NamedTuple):
     made_of: tuple[object, ...]
     source: str
     process: str
+
+
+class _Place(NamedTuple):
+    """The same of one workload."""
+
+    node: Node
+    workload: Workload
+    labels: str
     names: str
     place: str
+
+
+class _Sort(NamedTuple):
+    """The same of one sort of event."""
+
+    opening: str
+    outcome: str
+    category: str
+
+
+class _Decision(NamedTuple):
+    """The same of one verdict."""
+
+    message: str
+    policy: str
+    tags: str
+    action: str
+
+
+_UNDECIDED: Final = _Decision("", "", "", "")
 
 
 class _Escapes(dict[int, str]):
@@ -132,52 +164,46 @@ class _Writer:
             {ord("\\"): "\\\\", ord("="): self._equals, ord("\n"): "\\n", ord("\r"): "\\r"}
         )
         self._frames: dict[tuple[int, bool], _Frame] = {}
+        self._places: dict[str | None, _Place] = {}
+        self._sorts: dict[tuple[object, ...], _Sort] = {}
         # what comes again and again is written once
         self._known_pair = lru_cache(maxsize=8192)(self._pair)
         self._known_slot = lru_cache(maxsize=8192)(self._slot)
-        self._known_opening = lru_cache(maxsize=256)(self._opening)
+        self._known_path = lru_cache(maxsize=8192)(self._path)
         self._known_words = lru_cache(maxsize=4096)(self._words)
-        self._known_path = lru_cache(maxsize=4096)(self._path)
-        self._known_tags = lru_cache(maxsize=1024)(self._tags)
-        self._known_addresses = lru_cache(maxsize=4096)(_addresses)
+        self._known_addresses = lru_cache(maxsize=8192)(_addresses)
+        self._known_decision = lru_cache(maxsize=1024)(self._decision)
 
     def encode(self, event: Event) -> bytes:
         """One line."""
-        verdict, relayed, operation = event.verdict, event.relayed, operation_name(event)
+        verdict, relayed = event.verdict, event.relayed
         executes = is_execution(event)
-        frame = self._frame(event, executes)
-        flow = flow_of(event)
+        sort, frame, place = self._sort(event, executes), self._frame(event, executes), self._place(event)
+        decision = self._known_decision(verdict) if verdict else _UNDECIDED
+        flow = flow_of(event) if event.operation == _NETWORK else NO_FLOW
+        folded = _counted(event.folded) if event.folded else ""
+        identity = f"externalId={_id(event)} " if self._with_id else ""
         return "".join(
             (
-                self._known_opening(
-                    class_name(event),
-                    operation,
-                    executes,
-                    verdict.action if verdict else "",
-                    _THROTTLED_SEVERITY if operation == _NOTICE else severity(event),
-                ),
+                sort.opening,
                 # first what workloads say, then what is known and was decided
-                self._known_pair("msg", verdict.message) if verdict else "",
+                decision.message,
                 # paths and addresses come again; command lines are long and seldom do
                 (self._slot if executes else self._known_slot)("cs6", "Resource", event.resource or ""),
                 self._known_slot("flexString1", "Data", event.data),
                 frame.source,
+                place.labels,
                 self._target(event, executes, flow),
                 self._hashes(relayed, executes) if relayed else "",
                 frame.process,
                 self._known_addresses(flow) if flow is not NO_FLOW else "",
-                self._known_slot("cs1", "PolicyName", verdict.policy) if verdict else "",
-                frame.names,
-                self._known_tags(verdict.tags) if verdict else "",
-                frame.place,
-                self._decision(verdict) if verdict else "",
-                f"outcome=failure {self._known_pair('reason', result_name(event))}"
-                if event.error
-                else "outcome=success ",
-                _counted(event.folded) if event.folded else "",
-                f"externalId={_id(event)} " if self._with_id else "",
-                f"cat={operation} ",
-                f"rt={event.time_ns // 1_000_000}",
+                decision.policy,
+                place.names,
+                decision.tags,
+                place.place,
+                decision.action,
+                sort.outcome,
+                f"{folded}{identity}{sort.category}rt={event.time_ns // 1_000_000}",
             )
         ).encode()
 
@@ -186,7 +212,6 @@ class _Writer:
     def _frame(self, event: Event, executes: bool) -> _Frame:
         made_of = (
             event.process,
-            event.workload,
             event.source,
             event.parent_executable,
             event.host_ppid,
@@ -196,92 +221,114 @@ class _Writer:
             event.user,
             event.cwd,
             event.tty,
-            event.node,
             event.exec_session,
         )
         key = event.host_pid, executes
         frame = self._frames.get(key)
         if frame is None or frame.made_of != made_of:
-            if len(self._frames) >= _FRAMES_KEPT:
+            if len(self._frames) >= _KEPT:
                 self._frames.clear()
-            frame = self._frames[key] = _Frame(
-                made_of,
-                self._source(event),
-                self._process(event, executes),
-                self._names(event),
-                self._place(event),
-            )
+            frame = _Frame(made_of, self._source(event), self._process(event, executes))
+            self._frames[key] = frame
         return frame
 
     def _source(self, event: Event) -> str:
+        if not self._is_full:
+            return ""
         session = event.exec_session
-        labels = ",".join(f"{key}={value}" for key, value in event.workload.labels.items())
         cwd = event.cwd if not event.cwd or event.cwd.endswith("/") else f"{event.cwd}/"
         return "".join(
             (
                 self._own("Source", event.source) if event.source != event.process.executable else "",
-                self._own("Cwd", cwd),
-                self._own("TTY", event.tty or ""),
-                self._own("Labels", labels),
+                self._known_pair("KubeArmorCwd", cwd),
+                self._known_pair("KubeArmorTTY", event.tty or ""),
                 self._own("ExecID", session.id) + self._own("ExecComm", session.command) if session else "",
             )
         )
 
     def _process(self, event: Event, executes: bool) -> str:
         """Who executes is the parent, and the process is what it acts on; else the process acts."""
+        pair = self._known_pair
         name, parent = event.process.executable, event.parent_executable or ""
-        process = self._pair("deviceProcessName", name)
+        process = pair("deviceProcessName", name)
         if executes:
-            process += self._pair("sproc", parent) + self._pair("dproc", name)
+            process += pair("sproc", parent) + pair("dproc", name)
             numbers = _number("spid", event.host_ppid) + _number("dpid", event.host_pid)
         else:
-            process += self._pair("sproc", name) + self._own("ParentProcessName", parent)
+            process += pair("sproc", name) + (
+                pair("KubeArmorParentProcessName", parent) if self._is_full else ""
+            )
             numbers = _number("spid", event.host_pid)
             if self._is_full and event.host_ppid:
                 numbers += f"cn3Label=HostPPID cn3={event.host_ppid} "
         if self._is_full:
             numbers += f"cn1Label=PID cn1={event.pid} " if event.pid else ""
             numbers += f"cn2Label=PPID cn2={event.ppid} "
-        user = self._pair("suser", event.user or "")
+        user = pair("suser", event.user or "")
         return f"{process}{_number('dvcpid', event.host_pid)}{numbers}suid={event.uid} {user}"
 
-    def _names(self, event: Event) -> str:
-        return "".join(
-            (
-                self._slot("cs2", "NamespaceName", event.workload.namespace or ""),
-                self._slot("cs3", "ClusterName", event.node.cluster),
-                self._slot("cs4", "ContainerName", event.workload.container_name or ""),
-            )
+    def _place(self, event: Event) -> _Place:
+        node, workload = event.node, event.workload
+        known = self._places.get(workload.container_id)
+        if known is not None and known.node == node and known.workload == workload:
+            return known
+        if len(self._places) >= _KEPT:
+            self._places.clear()
+        owner = workload.owner
+        labels = ",".join(f"{key}={value}" for key, value in workload.labels.items())
+        names = (
+            self._slot("cs2", "NamespaceName", workload.namespace or ""),
+            self._slot("cs3", "ClusterName", node.cluster),
+            self._slot("cs4", "ContainerName", workload.container_name or ""),
         )
-
-    def _place(self, event: Event) -> str:
-        node, workload, owner = event.node, event.workload, event.workload.owner
-        return "".join(
-            (
-                self._slot("flexString2", "ContainerImage", workload.image or "") if self._is_full else "",
-                self._own("ContainerID", workload.container_id or ""),
-                self._pair("sourceServiceName", owner.name) + self._own("OwnerRef", owner.kind)
-                if owner
-                else "",
-                self._pair("shost", workload.pod or node.host),
-                self._pair("deviceExternalId", node.node_id or ""),
-                self._pair("dvchost", node.host),
-            )
+        place = (
+            self._slot("flexString2", "ContainerImage", workload.image or "") if self._is_full else "",
+            self._own("ContainerID", workload.container_id or ""),
+            self._pair("sourceServiceName", owner.name) + self._own("OwnerRef", owner.kind) if owner else "",
+            self._pair("shost", workload.pod or node.host),
+            self._pair("deviceExternalId", node.node_id or ""),
+            self._pair("dvchost", node.host),
         )
+        made = _Place(node, workload, self._own("Labels", labels), "".join(names), "".join(place))
+        self._places[workload.container_id] = made
+        return made
 
     # What is known of what was done
 
-    def _opening(self, name: str, operation: str, executes: bool, action: str, number: int) -> str:
+    def _sort(self, event: Event, executes: bool) -> _Sort:
+        verdict = event.verdict
+        key = (
+            event.operation,
+            event.workload.container_id is None,
+            executes,
+            event.error,
+            event.relayed,
+            verdict and (verdict.action, verdict.severity),
+        )
+        known = self._sorts.get(key)
+        if known is not None:
+            return known
+        if len(self._sorts) >= _KEPT:
+            self._sorts.clear()
+        operation, number = operation_name(event), severity(event)
         noun = _NAMES.get(operation, "Activity")
+        verb = _VERBS.get(verdict.action, " audited") if verdict and verdict.action else ""
         if operation == "Process" and not executes:
             noun = "Process activity"
-        verb = _VERBS.get(action, " audited") if action and operation != _NOTICE else ""
-        return f"{self._head}{name}|{noun}{verb}|{number}|"
+        elif operation == "AlertThreshold":
+            verb, number = "", _THROTTLED_SEVERITY
+        reason = self._pair("reason", result_name(event)) if event.error else ""
+        made = self._sorts[key] = _Sort(
+            f"{self._head}{class_name(event)}|{noun}{verb}|{number}|",
+            f"outcome={'failure' if event.error else 'success'} {reason}",
+            f"cat={operation} ",
+        )
+        return made
 
     def _target(self, event: Event, executes: bool, flow: Flow) -> str:
         if executes:
             return self._known_path(event.process.executable)
-        if event.operation == Operation.FILE:
+        if event.operation == _FILE:
             return self._known_path(event.resource or "")
         return self._known_words(flow.path, flow.domain) if flow.path or flow.domain else ""
 
@@ -308,13 +355,16 @@ class _Writer:
             )
         )
 
-    def _tags(self, tags: tuple[str, ...]) -> str:
-        attacks = techniques(tags) if self._with_attack else ()
-        attack = f"{self._pair('threatAttackID', attacks[0])}frameworkName=MITRE ATT&CK " if attacks else ""
-        return self._slot("cs5", "Tags", ",".join(tags)) + attack
-
-    def _decision(self, verdict: Verdict) -> str:
-        return self._known_pair("deviceFacility", verdict.enforcer) + self._known_pair("act", verdict.action)
+    def _decision(self, verdict: Verdict) -> _Decision:
+        tags = self._slot("cs5", "Tags", ",".join(verdict.tags))
+        if self._with_attack and (found := techniques(verdict.tags)):
+            tags += f"{self._pair('threatAttackID', found[0])}frameworkName=MITRE ATT&CK "
+        return _Decision(
+            self._pair("msg", verdict.message),
+            self._slot("cs1", "PolicyName", verdict.policy),
+            tags,
+            self._pair("deviceFacility", verdict.enforcer) + self._pair("act", verdict.action),
+        )
 
     # How it is written
 
@@ -323,12 +373,12 @@ class _Writer:
         return f"{key}Label={label} {self._pair(key, text)}" if text else ""
 
     def _own(self, name: str, text: str) -> str:
-        return self._pair(f"KubeArmor{name}", text, _LONGEST_OWN) if self._is_full else ""
+        return self._pair(f"KubeArmor{name}", text) if self._is_full else ""
 
-    def _pair(self, key: str, text: str, longest: int = 0) -> str:
+    def _pair(self, key: str, text: str) -> str:
         if not text:
             return ""
-        text = text[: longest or _LONGEST.get(key, _LONGEST_OTHER)]
+        text = text[: _LONGEST.get(key) or (_LONGEST_OWN if key.startswith("KubeArmor") else _LONGEST_OTHER)]
         if text.isprintable():
             text = text.replace("\\", "\\\\").replace("=", self._equals)
         else:

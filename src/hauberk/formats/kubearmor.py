@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from hauberk.formats import Format
 from hauberk.formats.names import operation_name, result_name, type_name
 from hauberk.formats.printable import printable_json
-from hauberk.model.event import Event, Relayed
+from hauberk.model.event import Event, Node, Relayed
 from hauberk.model.policy import Verdict
+from hauberk.model.workload import Workload
 
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
 
@@ -153,6 +154,14 @@ class _Frame(msgspec.Struct, frozen=True):
     where: bytes
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """What the `Who` of a workload reads."""
+
+    node: Node
+    workload: Workload
+    who: bytes
+
+
 class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of this format."""
 
@@ -191,6 +200,9 @@ _FRAMES_KEPT: Final = 4096
 _frames: dict[int, _Frame] = {}
 """The last frame by host PID. Without them, an event takes twice as long."""
 
+_workloads: dict[str | None, _Known] = {}
+"""The same by container."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -218,7 +230,6 @@ def _encode_alert(event: Event, verdict: Verdict) -> bytes:
     """Without frames: where alerts come in numbers, throttling folds them before they come here."""
     second, rest_ns = divmod(event.time_ns, 1_000_000_000)
     inside = _inside(
-        _who(event),
         _numbers(event),
         _names(event),
         Rule(
@@ -234,7 +245,7 @@ def _encode_alert(event: Event, verdict: Verdict) -> bytes:
         _where(event),
         _account(event),
     )
-    return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), inside, b"}"))
+    return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), _joined(_who(event), inside), b"}"))
 
 
 def _alert_data(event: Event) -> dict[str, str]:
@@ -294,9 +305,13 @@ def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
     where = _inside(_where(event), _account(event))
     return _Frame(
         made_of,
-        _inside(_who(event), _names(event), _numbers(event), origin) + b",",
+        _joined(_who(event), _inside(_names(event), _numbers(event), origin)) + b",",
         (b"," + where if where else b"") + b"}",
     )
+
+
+def _joined(*runs: bytes) -> bytes:
+    return b",".join(filter(None, runs))
 
 
 def _inside(*parts: msgspec.Struct) -> bytes:
@@ -304,9 +319,13 @@ def _inside(*parts: msgspec.Struct) -> bytes:
     return printable_json(b",".join([inside for part in parts if (inside := _encode(part)[1:-1])]))
 
 
-def _who(event: Event) -> Who:
+def _who(event: Event) -> bytes:
+    """`Who`, without the braces."""
     node, workload, owner = event.node, event.workload, event.workload.owner
-    return Who(
+    known = _workloads.get(workload.container_id)
+    if known is not None and known.node == node and known.workload == workload:
+        return known.who
+    who = Who(
         cluster_name=node.cluster,
         host_name=node.host,
         namespace_name=workload.namespace or "",
@@ -317,6 +336,10 @@ def _who(event: Event) -> Who:
         container_name=workload.container_name or "",
         container_image=workload.image or "",
     )
+    if len(_workloads) >= _FRAMES_KEPT:
+        _workloads.clear()
+    made = _workloads[workload.container_id] = _Known(node, workload, _inside(who))
+    return made.who
 
 
 def _names(event: Event) -> Names:

@@ -39,6 +39,7 @@ Word = Annotated[str, Meta(pattern=r"^[A-Za-z]{0,32}$")]
 """A name of KubeArmor's own."""
 
 
+_NOTHING: Final = msgspec.Raw(b"")
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
 
 
@@ -56,7 +57,7 @@ class Line(msgspec.Struct, kw_only=True, rename=_feed_name, gc=False):
     cluster_name: str = ""
     host_name: str = ""
     namespace_name: str = ""
-    owner: dict[str, str] | None = None
+    owner: msgspec.Raw = _NOTHING
     pod_name: str = ""
     labels: str = ""
     container_id: str = ""
@@ -79,7 +80,7 @@ class Line(msgspec.Struct, kw_only=True, rename=_feed_name, gc=False):
     operation: Word = ""
     resource: str = ""
     data: str = ""
-    event_data: dict[str, str] | None = None
+    event_data: msgspec.Raw = _NOTHING
     enforcer: str = ""
     action: str = ""
     result: str = ""
@@ -87,7 +88,7 @@ class Line(msgspec.Struct, kw_only=True, rename=_feed_name, gc=False):
     tty: str = ""
     max_alerts_per_sec: Number = 0
     dropping_alerts_interval: Number = 0
-    exec_event: dict[str, str] | None = None
+    exec_event: msgspec.Raw = _NOTHING
     kube_armor_version: str = ""
     node_id: str = ""
     process_hash: str = ""
@@ -154,13 +155,12 @@ def read_line(line: bytes, fallback_ns: int = 0) -> Event:
 
 
 def read_mapping(fields: Mapping[str, Any], fallback_ns: int = 0) -> Event:
-    """The same for the fields of a line that was read before, by the feed's names. Raises DecodeError."""
+    """The same for the fields of a line that was read before. Raises DecodeError."""
     try:
-        told = msgspec.convert(fields, Line, strict=False)
         line = msgspec.json.encode(fields, order="deterministic")
-        return _event(told, int.from_bytes(hashlib.sha256(line).digest()[:8]), fallback_ns)
-    except (msgspec.ValidationError, TypeError, ValueError) as error:
+    except (TypeError, msgspec.MsgspecError) as error:
         raise DecodeError(f"no event of KubeArmor's: {error}") from None
+    return read_line(line, fallback_ns)
 
 
 _NUMBERS: Final = {name: Operation(number) for number, name in enumerate(OPERATIONS[: Operation.COUNT])}
@@ -182,16 +182,14 @@ def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
         told.namespace_name,
         told.pod_name,
         told.labels,
-        _owner(told.owner) if told.owner else None,
+        _owner(bytes(told.owner)),
     )
     is_alert = kind in _ALERT_TYPES if kind else bool(told.policy_name or told.action)
     verdict = None
     if is_alert:
         tags = told.a_tags if told.a_tags else tuple(told.tags.split(",")) if told.tags else ()
         verdict = _verdict(told.policy_name, told.action, told.enforcer, told.severity, tags, told.message)
-    details = told.event_data
-    if details is None or (details and next(iter(details))[:1].isupper()):
-        details = _made_details(operation, told.resource, told.data, details)
+    details = _details(told, operation)
     executes = (
         operation == Operation.PROCESS and "tracepoint" not in details and details.get("syscall") != "ptrace"
     )
@@ -221,7 +219,7 @@ def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
         told.tty or None,
         sequence,
         verdict,
-        _session(told.exec_event) if told.exec_event else None,
+        _session(bytes(told.exec_event)),
         folded,
         _relayed(told, workload, is_alert, error),
     )
@@ -264,15 +262,22 @@ def _labels(text: str) -> dict[str, str]:
     return labels
 
 
-def _owner(told: Mapping[str, str]) -> Owner | None:
-    parts = [told.get(name) or told.get(name.lower()) or "" for name in ("Ref", "Name", "Namespace")]
+_texts_of: Final = msgspec.json.Decoder(dict[str, str] | None).decode
+
+
+@lru_cache(maxsize=1024)
+def _owner(told: bytes) -> Owner | None:
+    names = (told and _texts_of(told)) or {}
+    parts = [names.get(name) or names.get(name.lower()) or "" for name in ("Ref", "Name", "Namespace")]
     return Owner(*parts) if any(parts) else None
 
 
-def _session(told: Mapping[str, str]) -> ExecSession | None:
+@lru_cache(maxsize=1024)
+def _session(told: bytes) -> ExecSession | None:
     """Nothing of a process that nobody came in for: its ID is 0."""
-    number = told.get("ExecID", "")
-    return ExecSession(number, told.get("ExecutableName", "")) if number not in ("", "0") else None
+    names = (told and _texts_of(told)) or {}
+    number = names.get("ExecID", "")
+    return ExecSession(number, names.get("ExecutableName", "")) if number not in ("", "0") else None
 
 
 # When
@@ -343,35 +348,51 @@ def _unfold(details: dict[str, str]) -> tuple[dict[str, str], Folded | None]:
 
 
 _OUR_KEYS: Final = {"sin_port": "port", "sin_addr": "addr", "remoteip": "addr"}
+_EXECUTIONS: Final = ("execve", "execveat")
 _HOOKS: Final = ("syscall", "lsm", "kprobe", "kfunc")
 
 
-def _made_details(
-    operation: Operation, resource: str, data: str, told: Mapping[str, str] | None
-) -> dict[str, str]:
-    """`EventData` as we write it: of KubeArmor's, or of the two texts that KubeArmor makes it of."""
-    made: dict[str, str] = {}
-    if told:
-        for key, value in told.items():
-            ours = key[:1].lower() + key[1:]
-            made[_OUR_KEYS.get(ours, ours)] = value
-    elif told is None:
-        made = _pairs(data)
-        if operation == Operation.NETWORK:
-            made |= _address_pairs(resource)
+def _details(told: Line, operation: Operation) -> dict[str, str]:
+    """`EventData` as we write it."""
+    resource = told.resource
+    if told.event_data is not _NOTHING:
+        is_ours, details = _told_details(bytes(told.event_data))
+        if is_ours:
+            return details
+    else:
+        details = _made_details(told.data, resource if operation == Operation.NETWORK else "")
+    if operation == Operation.PROCESS and "argv" not in details and details.get("syscall") in _EXECUTIONS:
+        return {**details, "argv": resource.partition(" ")[2] or resource}
+    if operation == Operation.CAPABILITIES and "capability" not in details and resource.startswith("CAP_"):
+        return {**details, "capability": resource}
+    return details
+
+
+@lru_cache(maxsize=8192)
+def _told_details(content: bytes) -> tuple[bool, dict[str, str]]:
+    """Whether it was spelled as we do, and what it says. Events share it: who wants another makes another."""
+    told = _texts_of(content) or {}
+    if not told or not next(iter(told))[:1].isupper():
+        return True, told
+    return False, _respelled(told)
+
+
+@lru_cache(maxsize=8192)
+def _made_details(data: str, address: str) -> dict[str, str]:
+    """What KubeArmor makes it of."""
+    return _respelled(_pairs(data) | _address_pairs(address))
+
+
+def _respelled(told: dict[str, str]) -> dict[str, str]:
+    details = {}
+    for key, value in told.items():
+        ours = key[:1].lower() + key[1:]
+        details[_OUR_KEYS.get(ours, ours)] = value
     for hook in _HOOKS:
-        if hook in made:
-            made[hook] = made[hook].removeprefix("SYS_").lower()
+        if hook in details:
+            details[hook] = details[hook].removeprefix("SYS_").lower()
             break
-    if operation == Operation.CAPABILITIES and "capability" not in made and resource.startswith("CAP_"):
-        made["capability"] = resource
-    if (
-        operation == Operation.PROCESS
-        and made.get("syscall") in ("execve", "execveat")
-        and "argv" not in made
-    ):
-        made["argv"] = resource.partition(" ")[2] or resource
-    return made
+    return details
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -380,7 +401,7 @@ def _pairs(text: str) -> dict[str, str]:
     for word in text.split():
         key, equals, value = word.partition("=")
         if equals:
-            made.setdefault(key[:1].lower() + key[1:], value)
+            made.setdefault(key, value)
     return made
 
 
@@ -391,7 +412,7 @@ def _address_pairs(resource: str) -> dict[str, str]:
             "sa_family": "AF_UNIX",
             "sun_path": path if before else path.removesuffix(" sa_family=AF_UNIX"),
         }
-    return {_OUR_KEYS.get(key, key): value for key, value in _pairs(resource).items()}
+    return _pairs(resource)
 
 
 # What there is no place for

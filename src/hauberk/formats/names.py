@@ -9,6 +9,7 @@ from hauberk.model.event import Event
 OPERATIONS: Final = tuple(operation.name.capitalize() for operation in Operation)
 """KubeArmor's `Operation`, by number."""
 
+_PROCESS: Final = int(Operation.PROCESS)
 _EXECUTIONS: Final = {"execve", "execveat"}
 
 
@@ -45,7 +46,7 @@ def is_execution(event: Event) -> bool:
     """Whether the event is that a program was executed, or was not let to: then its parent is who acts."""
     details = event.details
     return (
-        event.operation == Operation.PROCESS
+        event.operation == _PROCESS
         and "tracepoint" not in details
         and ("syscall" not in details or details["syscall"] in _EXECUTIONS)
     )

@@ -34,8 +34,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         return ":" in self.address
 
 
-class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network event tells."""
+class Flow(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a network event tells. Events that tell the same share it, so one is quickly known again."""
 
     source: Endpoint = Endpoint()
     """Who begins; this machine, unless the direction is inbound."""
