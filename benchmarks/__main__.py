@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import agent, convert, formats, latency, overhead, rules, throughput
+from benchmarks import agent, convert, formats, latency, overhead, rules, throughput, workloads
 
 BENCHMARKS = {
     "throughput": throughput.run,
@@ -13,6 +13,9 @@ BENCHMARKS = {
     "agent": agent.run,
     "latency": latency.run,
     "memory": agent.run_memory,
+    "short-lived": workloads.run_short_lived,
+    "containers": workloads.run_many,
+    "known": workloads.run_known,
 }
 
 wanted = sys.argv[1:] or list(BENCHMARKS)

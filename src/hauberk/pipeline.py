@@ -196,6 +196,11 @@ class Pipeline:
             around.hide(cgroup_id, hidden)
         return True
 
+    def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
+        self._hidden.pop((cgroup_id, workload.is_host), None)  # what is visible may depend on the name
+        if self.surroundings.on_workload:
+            self.surroundings.on_workload(cgroup_id, workload)
+
     def _apply(self, record: Record) -> None:
         """Take in who is who and where."""
         if record.hook == _CGROUP:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,10 @@ class Daemon:
                 self._process.wait(LIMIT_S / 10)
             except subprocess.TimeoutExpired:
                 self.kill()
-        for host_pid in _speak_of(self.directory):
-            try:
-                os.kill(host_pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for shim in _speak_of(self.directory):
+            for host_pid in (shim, *_children_of(shim)):  # its child is the first process of a container
+                with suppress(ProcessLookupError):
+                    os.kill(host_pid, signal.SIGKILL)
         for mount in reversed(_mounts_below(self.directory)):
             subprocess.run(["umount", "-l", mount], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -114,6 +114,19 @@ def _speak_of(directory: Path) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def _children_of(host_pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and int(_parent(entry)) == host_pid:
+                found.append(int(entry.name))
+    return found
+
+
+def _parent(process: Path) -> str:
+    return (process / "stat").read_text().rpartition(")")[2].split()[1]
 
 
 def _mounts_below(directory: Path) -> list[str]:

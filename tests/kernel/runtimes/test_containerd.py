@@ -189,14 +189,24 @@ def test_policy_holds_from_the_first_instruction(
 
 
 def test_container_without_kubernetes(containerd: ContainerdDaemon, agent: Program, digest: str) -> None:
-    """As ctr starts it: its cgroup does not tell it from anything else, but its runtime does."""
-    containerd.ctr("run", "--rm", "--label", "app=x", IMAGE, "plain", "/bin/busybox", "echo", "in-plain")
-    wait_until(lambda: says(agent, "in-plain"), "the container is seen")
+    """As ctr starts it: its cgroup does not tell it from anything else, but its runtime does; and when it is relabelled."""
+    loop = "while true; do /bin/busybox true; /bin/busybox sleep 0.1; done"
+    containerd.ctr("run", "--detach", "--label", "app=x", IMAGE, "plain", "/bin/busybox", "sh", "-c", loop)
+    wait_until(lambda: says(agent, '"Labels":"app=x"'), "the container is seen")
+    containerd.ctr("containers", "label", "plain", "app=y")
+    wait_until(lambda: says(agent, '"Labels":"app=y"'), "its new label is seen")
+    containerd.ctr("tasks", "kill", "--signal", "SIGKILL", "plain")
+    wait_until(lambda: "STOPPED" in containerd.ctr("tasks", "list"), "it has ended")
+    containerd.ctr("tasks", "delete", "plain")
+    containerd.ctr("containers", "delete", "plain")
     agent.stop()
     agent.assert_clean()
 
-    found = {who(line) for line in agent.lines() if line["ContainerID"] == "plain"}
-    assert found == {("plain", "plain", "plain", "container_namespace", "app=x", f"{IMAGE}@{digest}")}
+    found = [who(line) for line in agent.lines() if line["ContainerID"] == "plain"]
+    labels = [each[4] for each in found]
+    assert labels == sorted(labels)
+    for each in found:
+        assert each == ("plain", "plain", "plain", "container_namespace", each[4], f"{IMAGE}@{digest}")
 
 
 def test_the_same_by_the_cri(
