@@ -137,6 +137,9 @@ def logs(
         streams = [Stream(address, channel, kind, _say, begins_at) for kind in kinds]
         if messages:
             streams.append(Stream(address, channel, MESSAGES, _say, begins_at))
+        if sys.stderr.isatty():
+            more = "" if what is Filter.all else "; --filter all shows alerts and logs"
+            _say(f"following {' and '.join(kind.name for kind in kinds)} of {address}{more}")
         try:
             _print(streams, wants, write, limit)
         except BrokenPipeError:  # as with `| head`

@@ -56,10 +56,10 @@ def check(port: int, credentials: grpc.ChannelCredentials | None = None) -> int:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A server's and a client's, of one authority, and some of another."""
     directory = tmp_path_factory.mktemp("certificates")
-    for ca in ("ca", "other-ca"):
-        make_ca(directory, ca)
-    for name, ca in (("server", "ca"), ("client", "ca"), ("stranger", "other-ca"), ("renewed", "other-ca")):
-        make_certificate(directory, name, ca)
+    ca, other = make_ca(directory), make_ca(directory, "other-ca")
+    for name, by in (("server", ca), ("client", ca), ("stranger", other), ("renewed", other)):
+        make_certificate(directory, name, by)
+    (directory / "no.crt").write_text("no certificate")
     return directory
 
 
@@ -165,9 +165,9 @@ def test_certificates_are_followed(certificates: Path, tmp_path: Path) -> None:
         ({"tls_client_ca": "ca.crt"}, "means nothing without tls_cert and tls_key"),
         ({"tls_cert": "nowhere.crt", "tls_key": "server.key"}, "cannot read tls_cert"),
         ({"tls_cert": "server.crt", "tls_key": "client.key"}, "no certificate and its key"),
-        ({"tls_cert": "server.csr", "tls_key": "server.key"}, "no certificate and its key"),
+        ({"tls_cert": "no.crt", "tls_key": "server.key"}, "no certificate and its key"),
         (
-            {"tls_cert": "server.crt", "tls_key": "server.key", "tls_client_ca": "server.ext"},
+            {"tls_cert": "server.crt", "tls_key": "server.key", "tls_client_ca": "no.crt"},
             "no certificates in PEM",
         ),
         (

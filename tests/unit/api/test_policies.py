@@ -261,9 +261,9 @@ def test_other_users_of_this_machine_may_not(taking: Taking) -> None:
 
 def test_certificate_opens_from_anywhere(tmp_path: Path) -> None:
     """With mutual TLS it is the certificate that counts."""
-    make_ca(tmp_path)
-    make_certificate(tmp_path, "server")
-    make_certificate(tmp_path, "client")
+    ca = make_ca(tmp_path)
+    make_certificate(tmp_path, "server", ca)
+    make_certificate(tmp_path, "client", ca)
     files = {"tls_cert": "server.crt", "tls_key": "server.key", "tls_client_ca": "ca.crt"}
     settings = {name: str(tmp_path / file) for name, file in files.items()}
     taking = Taking(tmp_path / "policies", lambda: None, **settings)

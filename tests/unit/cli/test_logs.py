@@ -312,9 +312,9 @@ def test_cursor_of_another_session(agent: Agent, tmp_path: Path) -> None:
 
 def test_mutual_tls(tmp_path: Path) -> None:
     """With the files that an operator has."""
-    make_ca(tmp_path)
-    make_certificate(tmp_path, "server")
-    make_certificate(tmp_path, "client")
+    ca = make_ca(tmp_path)
+    make_certificate(tmp_path, "server", ca)
+    make_certificate(tmp_path, "client", ca)
     path = {
         name: str(tmp_path / name)
         for name in ("ca.crt", "server.crt", "server.key", "client.crt", "client.key")
