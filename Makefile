@@ -15,7 +15,7 @@ BPF_HEADERS := $(wildcard bpf/*.h bpf/lib/*.h)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -target bpf -mcpu=v3 \
 	-D__TARGET_ARCH_x86 -idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf
 
-.PHONY: manifests run test check bpf abi proto test-kernel test-guest bench clean system venv
+.PHONY: manifests wheel run test check bpf abi proto test-kernel test-guest bench clean system venv
 
 run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
 	@$(BIN)/hauberk agent $(ARGS)
@@ -54,8 +54,13 @@ proto: venv ## write src/hauberk/*/*_pb2.py from proto/, and what the tests spea
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=src/hauberk --pyi_out=src/hauberk $(shell cd proto && echo */*.proto)
 	$(BIN)/python -m grpc_tools.protoc -Itests/kernel/runtimes --python_out=tests/kernel/runtimes --pyi_out=tests/kernel/runtimes cri_calls.proto
 
-manifests: venv ## write the CRDs from what they have in common
+manifests: venv ## write the CRDs, the chart and the plain manifests from their templates
 	$(BIN)/python tools/gen_crds.py src/hauberk/manifests/crds.yaml
+	$(BIN)/python tools/gen_chart.py deploy
+
+wheel: venv bpf ## build the package, kernel programs included, into dist/
+	@rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 actors: system
 	@$(MAKE) --no-print-directory -C tests/actors

@@ -115,6 +115,18 @@ def test_generated_file_is_fresh(generated: str, command: list[str], tmp_path: P
     assert target.read_text() == (ROOT / generated).read_text()
 
 
+def test_deploy_is_fresh(tmp_path: Path) -> None:
+    """The chart, the manifests and the unit are what their templates give today."""
+    subprocess.run([sys.executable, "tools/gen_chart.py", str(tmp_path)], cwd=ROOT, check=True)
+    generated = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+
+    assert len(generated) > 8
+    for path in generated:
+        assert (tmp_path / path).read_text() == (ROOT / "deploy" / path).read_text()
+    kept = {path.relative_to(ROOT / "deploy") for path in (ROOT / "deploy").rglob("*") if path.is_file()}
+    assert kept - set(generated) == {Path("Dockerfile")}
+
+
 def test_wire_contracts_are_fresh(tmp_path: Path) -> None:
     """What is generated from the rooms' folders of proto/ is what the generator would write today."""
     contracts = sorted(str(path.relative_to(ROOT / "proto")) for path in ROOT.glob("proto/*/*.proto"))

@@ -9,6 +9,7 @@ import typer
 from hauberk import __version__
 from hauberk.cli.agent import agent
 from hauberk.cli.convert import convert
+from hauberk.cli.install import install
 from hauberk.cli.logs import logs
 from hauberk.cli.policy import policy
 from hauberk.cli.probe import probe
@@ -44,6 +45,7 @@ def _options(
 app.command()(agent)
 app.command()(convert)
 app.command()(logs)
+app.command()(install)
 app.add_typer(policy)
 app.command()(probe)
 app.command()(record)
