@@ -172,11 +172,6 @@ class Pipeline:
                 gaps[cpu] = gaps.get(cpu, 0) + missing
                 self._next_sequence[cpu] = wanted
 
-    def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
-        self._hidden.pop((cgroup_id, workload.is_host), None)
-        if self.surroundings.on_workload:
-            self.surroundings.on_workload(cgroup_id, workload)
-
     def review_visibility(self) -> None:
         """Ask anew what is visible of whom."""
         self._hidden.clear()

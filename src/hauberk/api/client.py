@@ -103,6 +103,7 @@ class Stream:
     def __init__(
         self, address: str, channel: grpc.Channel, kind: _Kind, say: Callable[[str], None], cursor: str = ""
     ) -> None:
+        self.name = kind.name
         self._address = address
         self._kind = kind
         self._say = say

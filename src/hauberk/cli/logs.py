@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hauberk.cli import options
+from hauberk.cli.bookmarks import Bookmarks
 from hauberk.config import OutputFilter, compile_paths
 from hauberk.errors import ConfigError, DecodeError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 1000
 """How many may wait to be printed; while more do, the agent keeps them, or drops them."""
+
+_IDLE_S: Final = 1.0
 
 
 class Filter(StrEnum):
@@ -56,8 +59,9 @@ def logs(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="End after so many.", show_default="none")] = None,
     recent: Annotated[bool, typer.Option("--recent", help="Begin with what the agent keeps.")] = False,
-    cursor: Annotated[
-        str | None, typer.Option(help="Go on behind this `Cursor`; needs --filter policy or system.")
+    cursor_file: Annotated[
+        Path | None,
+        typer.Option(help="Go on where the last run with this file ended, and keep the place there."),
     ] = None,
     messages: Annotated[
         bool, typer.Option("--messages", help="What the agent says of itself, too, on standard error.")
@@ -106,10 +110,6 @@ def logs(
     """
     from hauberk.api.client import ALERTS, LOGS, MESSAGES, Stream, Trust, connect
 
-    if cursor and what is Filter.all:
-        raise ConfigError(
-            "alerts and logs have cursors of their own: --cursor goes with --filter policy or system"
-        )
     trust = (
         Trust(tls_ca, tls_cert, tls_key, tls_name or "")
         if tls or tls_ca or tls_cert or tls_key or tls_name
@@ -129,19 +129,21 @@ def logs(
         resources=tuple(resource or ()),
     )
     write = _writer(format_name)
+    bookmarks = Bookmarks(cursor_file)
     kinds = [
         kind for kind, of in ((ALERTS, Filter.policy), (LOGS, Filter.system)) if what in (of, Filter.all)
     ]
     with connect(address, trust) as channel:
-        begins_at = cursor or ("oldest" if recent else "")
-        streams = [Stream(address, channel, kind, _say, begins_at) for kind in kinds]
-        if messages:
-            streams.append(Stream(address, channel, MESSAGES, _say, begins_at))
+        default = "oldest" if recent else ""
+        streams = [
+            Stream(address, channel, kind, _say, bookmarks.find(kind.name) or default)
+            for kind in (*kinds, *([MESSAGES] if messages else []))
+        ]
         if sys.stderr.isatty():
             more = "" if what is Filter.all else "; --filter all shows alerts and logs"
             _say(f"following {' and '.join(kind.name for kind in kinds)} of {address}{more}")
         try:
-            _print(streams, wants, write, limit)
+            _print(streams, wants, write, limit, bookmarks)
         except BrokenPipeError:  # as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
@@ -149,6 +151,7 @@ def logs(
         finally:
             for stream in streams:
                 stream.stop()
+            bookmarks.save()
 
 
 def _print(
@@ -156,6 +159,7 @@ def _print(
     wants: "Callable[[Event], bool]",
     write: "Callable[[Event], None]",
     limit: int | None,
+    bookmarks: Bookmarks,
 ) -> None:
     """Print what the streams give, in the order in which it comes."""
     from hauberk.api.client import fields_of
@@ -167,28 +171,33 @@ def _print(
     def read(stream: "Stream") -> None:
         try:
             for thing in stream:
-                ready.put(thing)
+                ready.put((stream.name, thing))
         except BaseException as error:  # it is the other thread's to say
-            ready.put(error)
+            ready.put((stream.name, error))
 
     for stream in streams:
         threading.Thread(target=read, args=(stream,), daemon=True).start()
     count = 0
     while limit is None or count < limit:
-        thing = ready.get()
+        try:
+            name, thing = ready.get(timeout=_IDLE_S)
+        except queue.Empty:
+            bookmarks.save()
+            continue
         if isinstance(thing, BaseException):
             raise thing
         if isinstance(thing, Message):
-            _say(f"{thing.Level} {_printable(thing.Message)}")
-            continue
-        try:
-            event = read_mapping(fields_of(thing))
-        except DecodeError as error:
-            _say(f"left out: {error}")
-            continue
-        if wants(event):
-            write(event)
-            count += 1
+            _say(f"{thing.Level} {thing.Message}")
+        else:
+            try:
+                event = read_mapping(fields_of(thing))
+            except DecodeError as error:
+                _say(f"left out: {error}")
+            else:
+                if wants(event):
+                    write(event)
+                    count += 1
+        bookmarks.note(name, thing.Cursor)
 
 
 def _writer(name: str | None) -> "Callable[[Event], None]":

@@ -134,7 +134,8 @@ class Logs:
         return self._err.read_text()
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        """The whole ones so far."""
+        return [json.loads(line) for line in self.out.rpartition(b"\n")[0].splitlines()]
 
     def end(self) -> int:
         """The exit code that it comes to by itself."""
@@ -284,7 +285,7 @@ def test_what_is_missing_is_said(agent: Agent, tmp_path: Path) -> None:
         until(lambda: not agent.readers("alerts"))
         agent.feed.put(numbered(*range(2, 20_000)))
         relay.mend()
-        until(lambda: running.lines()[-1]["HostPID"] == 19_999 if running.out.endswith(b"\n") else False)
+        until(lambda: running.lines()[-1]["HostPID"] == 19_999)
         pids = [line["HostPID"] for line in running.lines()]
         assert f"{19_999 - len(pids):,} are missing" in running.err
         assert pids[1:] == list(range(pids[1], 20_000))
@@ -300,14 +301,37 @@ def test_messages_and_recent(agent: Agent, tmp_path: Path) -> None:
         assert len(running.lines()) == 1
 
 
-def test_cursor_of_another_session(agent: Agent, tmp_path: Path) -> None:
-    """A reader that keeps its cursor itself can hand it over."""
-    alerts = numbered(1, 2, 3)
-    agent.feed.put(alerts)
-    cursor = f"{agent.feed.run}-2"
-    with logs(tmp_path, agent, "--cursor", cursor, "--limit", "1", readers=()) as running:
+def test_next_run_goes_on(agent: Agent, tmp_path: Path) -> None:
+    """With a file for its place, what comes between two runs is not missing, and nothing is printed twice."""
+    place = tmp_path / "place"
+    with logs(tmp_path, agent, "--cursor-file", str(place), "--limit", "2") as running:
+        agent.feed.put(numbered(1, 2))
         assert running.end() == 0
-        assert [line["HostPID"] for line in running.lines()] == [3]
+        assert [line["HostPID"] for line in running.lines()] == [1, 2]
+    agent.feed.put(numbered(3, 4))
+    with logs(tmp_path, agent, "--cursor-file", str(place)) as running:
+        until(lambda: len(running.lines()) == 2)
+        assert [line["HostPID"] for line in running.lines()] == [3, 4]
+        until(
+            lambda: json.loads(place.read_text())["alerts"].endswith("-4"),
+            "the place is written while it waits",
+        )
+        assert running.interrupt() == 0
+
+
+def test_interrupted_reader_has_kept_its_place(agent: Agent, tmp_path: Path) -> None:
+    """What was not wanted is dealt with, too."""
+    place = tmp_path / "place"
+    with logs(tmp_path, agent, "--cursor-file", str(place), "--policy", "others") as running:
+        agent.feed.put(numbered(1, 2, 3))
+        until(
+            lambda: (
+                agent.counts.readers and all(each.delivered == 3 for each in agent.counts.readers.values())
+            )
+        )
+        until(lambda: place.read_text().endswith('-3"}\n'))
+        assert running.interrupt() == 0
+        assert running.out == b""
 
 
 def test_mutual_tls(tmp_path: Path) -> None:
@@ -345,8 +369,8 @@ def test_mutual_tls(tmp_path: Path) -> None:
     ("arguments", "code", "problem"),
     [
         (("--grpc", "localhost:1"), 8, "nothing listens there; start `hauberk agent`"),
-        (("--filter", "all", "--cursor", "a-1"), 2, "--cursor goes with"),
-        (("--grpc", "{address}", "--cursor", "seven"), 8, "the cursor is not oldest"),
+        (("--grpc", "{address}", "--cursor-file", "/proc/version"), 2, "holds no cursors"),
+        (("--grpc", "{address}", "--cursor-file", "/proc/1/new"), 2, "cannot write the cursors"),
         (("--grpc", "{address}", "--label", "web"), 2, "key=value"),
         (("--grpc", "{address}", "--format", "nonsense"), 2, "no format is named"),
     ],
