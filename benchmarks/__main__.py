@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import agent, convert, formats, latency, overhead, rules, throughput, workloads
+from benchmarks import agent, convert, formats, latency, overhead, rules, soak, throughput, workloads
 
 BENCHMARKS = {
     "throughput": throughput.run,
@@ -18,7 +18,11 @@ BENCHMARKS = {
     "known": workloads.run_known,
 }
 
+ON_REQUEST = {"soak": soak.run}
+"""What takes so long that it is only run when it is named."""
+
 wanted = sys.argv[1:] or list(BENCHMARKS)
+BENCHMARKS |= ON_REQUEST
 unknown = [name for name in wanted if name not in BENCHMARKS]
 if unknown:
     sys.exit(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from benchmarks.measure import describe, run_load
-from hauberk.config import Selection
+from hauberk.config import OutputFilter, Selection
+from hauberk.delivery.encoder import Encoder
 from hauberk.formats import kubearmor
 from hauberk.formats.kubearmor import KubeArmor
 from hauberk.metrics import Ledger
@@ -19,8 +20,7 @@ from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 from hauberk.sensor.procfs import Procfs
-from hauberk.sinks import Message
-from hauberk.sinks.file import FileSink
+from hauberk.sinks.file import File
 
 ROUNDS = 7
 EVENTS = 80_000
@@ -43,15 +43,17 @@ def run() -> None:
         pipeline.events(batch)
     cores = os.sched_getaffinity(0)
     rates, baselines = [], []
+    form = KubeArmor().make()
+    encoder = Encoder(form, OutputFilter(), print, named=False)  # as an output before a file has it
     with TemporaryDirectory() as directory:
         for turn in range(ROUNDS):
             run_load("open", EVENTS)
-            sink = FileSink(Path(directory) / f"{turn}.json", KubeArmor().make())
+            sink = File(path=f"{directory}/{turn}.json").open(form, print)
             os.sched_setaffinity(0, {min(cores)})
             count, begin = 0, time.perf_counter_ns()
             while batch := ring.read():
                 events = pipeline.events(batch)
-                sink.write([Message(kubearmor.encode(event), False, event.id, "host") for event in events])
+                sink.write(encoder.encode(events).messages)
                 count += len(events)
             rates.append(count / (time.perf_counter_ns() - begin) * 1e9)
             sink.close()

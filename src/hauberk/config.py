@@ -156,6 +156,10 @@ class OutputConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     spool_bytes: Annotated[int, Meta(ge=0)] | None = None
     """What may wait on disk; 0: nothing. If not said, 256 MiB, and nothing if the sink is on this machine."""
 
+    def __post_init__(self) -> None:
+        if self.spool_bytes and self.spool_bytes < _MEBIBYTE:
+            raise ValueError(f"spool_bytes is 0 or at least {_MEBIBYTE:,}, not {self.spool_bytes:,}")
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the agent."""

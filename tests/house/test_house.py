@@ -75,7 +75,7 @@ def test_shelves_load() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["agent", "convert", "logs", "policy", "probe", "record", "replay", "workloads"]
+    "command", ["agent", "convert", "logs", "outputs", "policy", "probe", "record", "replay", "workloads"]
 )
 def test_commands_have_help(command: str) -> None:
     """Each command says what it does."""

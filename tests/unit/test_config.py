@@ -62,6 +62,10 @@ def test_lists_in_the_environment() -> None:
             r"hauberk.yaml:1: more than one of the outputs is named 'a'",
         ),
         (
+            "outputs:\n- {name: a, sink: stdout, spool_bytes: 5}\n",
+            r"hauberk.yaml:2: spool_bytes is 0 or at least 1,048,576, not 5",
+        ),
+        (
             "outputs:\n- {name: a, sink: stdout}\nformat: text\n",
             r"hauberk.yaml:3: format is a short way to say what one output is",
         ),

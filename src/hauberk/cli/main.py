@@ -11,6 +11,7 @@ from hauberk.cli.agent import agent
 from hauberk.cli.convert import convert
 from hauberk.cli.install import install
 from hauberk.cli.logs import logs
+from hauberk.cli.outputs import outputs
 from hauberk.cli.policy import policy
 from hauberk.cli.probe import probe
 from hauberk.cli.record import record
@@ -46,6 +47,7 @@ app.command()(agent)
 app.command()(convert)
 app.command()(logs)
 app.command()(install)
+app.add_typer(outputs)
 app.add_typer(policy)
 app.command()(probe)
 app.command()(record)

@@ -20,19 +20,20 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hauberk.delivery.encoder import Encoder
-from hauberk.delivery.queue import Kind, Queue, Run, merge, remaining
+from hauberk.delivery.queue import Batch, Kind, Queue, Run, merge, remaining
 from hauberk.delivery.retry import Backoff
 from hauberk.delivery.spool import Saved, Spool
 from hauberk.errors import SinkBusy, SinkError, SinkRefused, SpoolError
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
-from hauberk.sinks import Message, Sink
+from hauberk.sinks import Sink
 
 _WRITE_MESSAGES: Final = 4096
 """At most so many messages a write: the smaller, the less is written twice or lost with a failing one."""
 
+_SAVE_MESSAGES: Final = 2048
 _ROW_MESSAGES: Final = 1024
-_BEHIND: Final = 0.25
+_BEHIND: Final = 0.125
 """So full the queue may get before telemetry goes to disk."""
 
 _HALF: Final = 0.5
@@ -121,24 +122,24 @@ class Output:
     def put(self, events: Sequence[Event]) -> None:
         """Queue events; those that find the queue full are dropped and counted."""
         wanted = self._encoder.wanted(events)
-        messages: Sequence[Message] = ()
+        batch: Batch | None = None
         encoded = len(wanted)
         full = 0
         if wanted and self._queue.is_full:  # what will find no room is not encoded in vain
             alerts = [event for event in wanted if event.verdict is not None]
             encoded = len(alerts)
             full = len(wanted) - encoded
-            messages = self._encoder.encode(alerts)
+            batch = self._encoder.encode(alerts)
         elif wanted:
-            messages = self._encoder.messages(events)
+            batch = self._encoder.batch(events)
         with self._lock:
             counts = self._counts
             counts.offered += len(events)
             counts.filtered += len(events) - len(wanted)
-            if len(messages) < encoded:
-                counts.drop("cannot be encoded", encoded - len(messages))
-            if messages:
-                dropped = self._queue.add(messages, wanted[0].time_ns)
+            if batch:
+                if len(batch.messages) < encoded:
+                    counts.drop("cannot be encoded", encoded - len(batch.messages))
+                dropped = self._queue.add(batch)
                 full += dropped.telemetry
                 if dropped.alerts:
                     counts.drop("queue full of alerts", dropped.alerts)
@@ -385,13 +386,13 @@ class Output:
         if alerts and not (telemetry and self._saved_alerts):
             self._saved_alerts = True
             self._save_from = 0.0
-            return queue.take(_WRITE_MESSAGES, "alerts")
+            return queue.take(_SAVE_MESSAGES, "alerts")
         self._saved_alerts = False
         if not telemetry:
             return []
         if queue.fill < _BEHIND:
             self._flushed = now
-        return queue.take(_WRITE_MESSAGES, "telemetry")
+        return queue.take(_SAVE_MESSAGES, "telemetry")
 
     # Both
 
@@ -400,7 +401,8 @@ class Output:
             condition.notify_all()
 
     def _spool_failed(self, error: SpoolError) -> None:
-        self._tell("spool", f"{error}; until it works again, alerts wait in memory only")
+        waits = "" if error.lost else "; until it works again, alerts wait in memory only"
+        self._tell("spool", f"{error}{waits}")
         with self._lock:
             if error.lost:
                 self._counts.drop("spool damaged", error.lost)

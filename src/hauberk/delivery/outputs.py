@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True):
     settings: OutputConfig
     sink: SinkSettings
     format: Format
+    format_name: str
     purpose: str
     """What sort of messages it writes."""
 
@@ -124,12 +125,14 @@ def plan_outputs(config: Config) -> list[Plan]:
     for number, settings in enumerate(config.outputs):
         at: tuple[Step, ...] = ("outputs", number)
         sink: SinkSettings = _take(SINKS, settings.sink, config, *at, "sink")
-        form = _take(FORMATS, settings.format or _format_of(sink), config, *at, "format")
+        choice = settings.format or _format_of(sink)
+        form = _take(FORMATS, choice, config, *at, "format")
         # one Format for equal settings: what is encoded by it is encoded once
         made = next((known for of, known in formats if of == form), None) or form.make()
         formats.append((form, made))
         try:
-            plans.append(Plan(settings, sink, dressed(sink, made), f"{type(sink).__name__} {form!r}"))
+            purpose = f"{type(sink).__name__} {form!r}"
+            plans.append(Plan(settings, sink, dressed(sink, made), _name(choice), purpose))
         except ConfigError as error:
             raise locate(error, config.file, *at, "sink") from None
     return plans
@@ -142,9 +145,10 @@ def _plan_one(config: Config) -> Plan:
         rotation = {"rotate_bytes": config.rotate_bytes, "rotate_keep": config.rotate_keep}
         where = {"file": {"path": config.output, **rotation}}
     sink: SinkSettings = _take(SINKS, where, config)
-    form: Format = _take(FORMATS, config.format or _format_of(sink), config).make()
+    choice = config.format or _format_of(sink)
+    form: Format = _take(FORMATS, choice, config).make()
     # its name is what was asked for, which may be more than a name of an output can be
-    return Plan(OutputConfig(name=config.output, sink=where), sink, form, "")
+    return Plan(OutputConfig(name=config.output, sink=where), sink, dressed(sink, form), _name(choice), "")
 
 
 def _format_of(sink: SinkSettings) -> Choice:
@@ -152,6 +156,10 @@ def _format_of(sink: SinkSettings) -> Choice:
     if isinstance(sink, SINKS.load("stdout")) and os.isatty(_STDOUT):
         return {"text": {"colour": True}}
     return usual_format(sink)
+
+
+def _name(choice: Choice) -> str:
+    return choice if isinstance(choice, str) else next(iter(choice))
 
 
 def _take(shelf: Shelf, choice: Choice, config: Config, *at: Step) -> Any:

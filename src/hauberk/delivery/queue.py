@@ -5,7 +5,7 @@ an output in the order in which they came. Nothing here is locked; an `Output` d
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, Literal, TypeAlias
@@ -43,6 +43,16 @@ class Run(msgspec.Struct, frozen=True):
 def _run(first: int, kind: Kind, messages: Sequence[Message], time_ns: int) -> Run:
     size = sum([len(message.content) for message in messages]) + _OVERHEAD_BYTES * len(messages)
     return Run(first, kind, messages, size, time_ns)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Messages that come together."""
+
+    messages: Sequence[Message]
+    content_bytes: int
+    has_alerts: bool
+    time_ns: int
+    """Of an event in it."""
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -88,12 +98,11 @@ class Queue:
         """When the oldest event was."""
         return min((line[0].time_ns for line in self._lines.values() if line), default=None)
 
-    def add(self, messages: Sequence[Message], time_ns: int) -> Dropped:
+    def add(self, batch: Batch) -> Dropped:
         """Queue what there is room for. The newest telemetry finds none; an alert takes the place of telemetry."""
         telemetry = alerts = 0
-        for is_alert, group in _groups(messages):
-            run = _run(self._next, "alerts" if is_alert else "telemetry", group, time_ns)
-            self._next += len(group)
+        for run in self._runs(batch):
+            is_alert = run.kind == "alerts"
             while is_alert and not self._has_room(run) and self._lines["telemetry"]:
                 oldest = self._pop("telemetry")
                 self._count(oldest, -1)
@@ -109,6 +118,19 @@ class Queue:
                 self._waiting[run.kind] += len(fitting.messages)
                 self._count(fitting, 1)
         return Dropped(telemetry, alerts)
+
+    def _runs(self, batch: Batch) -> Iterator[Run]:
+        """What stands together and is of one kind."""
+        messages = batch.messages
+        if not batch.has_alerts:  # as nearly always
+            size = batch.content_bytes + _OVERHEAD_BYTES * len(messages)
+            yield Run(self._next, "telemetry", messages, size, batch.time_ns)
+            self._next += len(messages)
+            return
+        for is_alert, group in groupby(messages, attrgetter("is_alert")):
+            run = _run(self._next, "alerts" if is_alert else "telemetry", list(group), batch.time_ns)
+            self._next += len(run.messages)
+            yield run
 
     def _has_room(self, run: Run) -> bool:
         return (
@@ -206,10 +228,3 @@ def _join(runs: list[Run]) -> Run:
         return runs[0]
     messages = [message for run in runs for message in run.messages]
     return Run(runs[0].first, runs[0].kind, messages, sum(run.size_bytes for run in runs), runs[0].time_ns)
-
-
-def _groups(messages: Sequence[Message]) -> Iterable[tuple[bool, Sequence[Message]]]:
-    """Messages that stand together and are of one kind, and whether they are alerts."""
-    if True not in [message.is_alert for message in messages]:  # as nearly always
-        return [(False, messages)]
-    return ((is_alert, list(group)) for is_alert, group in groupby(messages, attrgetter("is_alert")))

@@ -43,6 +43,7 @@ _ROW_BYTES: Final = 256
 """What a row takes beside its content, about."""
 
 _VACUUM_PAGES: Final = 1024
+_CLOSE_S: Final = 1.0
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Message]).decode
@@ -144,7 +145,8 @@ class Spool:
             size_bytes = self.size_bytes
             for run, row in zip(runs, rows, strict=True):
                 _, is_alert, count, size, *_ = row
-                while size_bytes + size > self._limit_bytes and (gone := self._evict(database)):
+                fits = size <= self._limit_bytes
+                while fits and size_bytes + size > self._limit_bytes and (gone := self._evict(database)):
                     gone_count, gone_size = gone
                     evicted += gone_count
                     size_bytes -= gone_size
@@ -258,13 +260,17 @@ class Spool:
 
     def close(self) -> None:
         """What is in it stays for the next run."""
-        with self._lock:
+        if not self._lock.acquire(timeout=_CLOSE_S):
+            return  # the disk hangs with one of our threads: the end of the process will part them
+        try:
             if self._database:
                 with suppress(sqlite3.Error):
                     self._database.close()
                 self._database = None
             self._is_closed = True
             os.close(self._owner)
+        finally:
+            self._lock.release()
 
     # The file
 
@@ -279,6 +285,8 @@ class Spool:
                     self._open()
                 assert self._database
                 yield self._database
+            except OSError as error:
+                raise SpoolError(f"cannot use the spool {self._path}: {error.strerror}") from error
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
                     raise SpoolError(f"cannot use the spool {self._path}: {error}") from error
@@ -296,34 +304,43 @@ class Spool:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
-            except sqlite3.Error:
+            except BaseException:
                 with suppress(sqlite3.Error):
                     database.execute("ROLLBACK")
                 raise
 
     def _open(self) -> None:
-        try:  # SQLite would go by the umask
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise SpoolError(f"cannot open the spool {self._path}: {error.strerror}") from error
+        # SQLite would go by the umask
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             fits = self._prepare(database)
-            counts = database.execute(_TOTALS).fetchone() if fits else (0, 0, 0)
-        except sqlite3.Error:
+            counts = database.execute(_TOTALS).fetchone()
+            self._sync_directory()
+        except (sqlite3.Error, OSError):
             database.close()
             raise
         if fits:
             self._database = database
             self.count, self.alerts, self.size_bytes = counts
             self.found += self.count
-        else:
-            database.close()
+            return
+        database.close()
+        done = self._set_aside()
+        if counts[0]:
             self._complain(
-                f"the spool {self._path} holds messages of another sort than this output now writes, and "
-                f"{self._set_aside()}"
+                f"the spool {self._path} holds {counts[0]} messages of another sort than this output now writes, "
+                f"and {done}"
             )
-            self._open()
+        self._open()
+
+    def _sync_directory(self) -> None:
+        """A new file is there only when its directory says so."""
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def _prepare(self, database: sqlite3.Connection) -> bool:
         """Whether what is in it is for us."""

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hauberk.errors import ConfigError
 from hauberk.formats import Format
 from hauberk.plugins import Shelf
 
@@ -18,11 +19,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     content: bytes
     """As the output's format has it, without a newline."""
 
-    is_alert: bool
-    id: str
+    is_alert: bool = False
+    id: str = ""
     """The event's own, for good: a receiver that gets a message again knows it by this."""
 
-    key: str
+    key: str = ""
     """Of the workload: messages with the same key stay in their order."""
 
 
@@ -66,6 +67,13 @@ def dressed(settings: SinkSettings, form: Format) -> Format:
     """The format as this sink wants its messages, such as behind a header of syslog. Raises ConfigError."""
     dress: Callable[[Format], Format] | None = getattr(settings, "dress", None)
     return dress(form) if dress else form
+
+
+def only_text(form: Format) -> Format:
+    """The format, if every message of it is a line of text. Raises ConfigError."""
+    if not form.is_text:
+        raise ConfigError(f"{form.media_type} is not lines of text, which is all that can go there")
+    return form
 
 
 SINKS: Final = Shelf(

@@ -2,19 +2,23 @@
 
 import os
 from collections.abc import Callable, Sequence
+from select import select
 from typing import ClassVar
 
 import msgspec
 
 from hauberk.errors import SinkError
 from hauberk.formats import Format
-from hauberk.sinks import Message
+from hauberk.sinks import Message, only_text
 
 
 class Stdout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It has no settings."""
 
     is_local: ClassVar = True
+
+    def dress(self, form: Format) -> Format:
+        return only_text(form)
 
     def open(self, form: Format, complain: Callable[[str], None]) -> "StdoutSink":
         return StdoutSink(form)
@@ -31,7 +35,10 @@ class StdoutSink:
         content = memoryview(self._join([message.content for message in messages]))
         try:
             while content:
-                content = content[os.write(self._fd, content) :]
+                try:
+                    content = content[os.write(self._fd, content) :]
+                except BlockingIOError:  # whoever shares it with us has made it so
+                    select([], [self._fd], [])
         except OSError as error:
             raise SinkError(f"cannot write to standard output: {error.strerror}") from error
 

@@ -423,7 +423,7 @@ def test_a_spool_that_fails(tmp_path: Path) -> None:
 
     assert {-1, 1} == set(sink.numbers)
     assert 1 == len(trial.said)
-    assert "cannot open the spool" in trial.said[0]
+    assert "cannot use the spool" in trial.said[0]
 
 
 CHILD = """

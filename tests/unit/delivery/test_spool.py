@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hauberk.delivery.queue import Kind, Queue, Run
+from hauberk.delivery.queue import Batch, Kind, Queue, Run
 from hauberk.delivery.spool import Spool
 from hauberk.errors import ConfigError, SpoolError
 from hauberk.sinks import Message
@@ -32,7 +32,7 @@ class Numbered:
         self._queue = Queue(PLENTY, PLENTY)
 
     def run(self, *numbers: int, alerts: bool = False, size: int = 8) -> Run:
-        self._queue.add(messages(*numbers, alerts=alerts, size=size), time_ns=numbers[0])
+        self._queue.add(Batch(messages(*numbers, alerts=alerts, size=size), 0, alerts, numbers[0]))
         (run,) = self._queue.take(PLENTY, "alerts", "telemetry")
         return run
 
@@ -131,6 +131,16 @@ def test_full_of_alerts(tmp_path: Path) -> None:
     assert [number - 1] == told(left_out)
     assert 1 == spool.save([make.run(7)]).evicted
     assert list(range(100, number - 1)) == drain(spool, "alerts")
+
+
+def test_larger_than_the_spool(tmp_path: Path) -> None:
+    """What can never fit drives nothing out."""
+    make = Numbered()
+    spool = open_spool(tmp_path, 5_000)
+    spool.save([make.run(1)])
+
+    assert 1 == spool.save([make.run(2, size=20_000)]).evicted
+    assert [1] == drain(spool, "telemetry")
 
 
 @contextmanager
@@ -258,7 +268,9 @@ def test_of_another_sort(tmp_path: Path) -> None:
     again = open_spool(tmp_path, purpose="otel", said=said)
 
     assert (0, 1) == (again.count, len(said))
-    assert "messages of another sort than this output now writes, and set aside as" in said[0]
+    assert "holds 1 messages of another sort than this output now writes, and set aside as" in said[0]
+    again.close()
+    assert 0 == open_spool(tmp_path, purpose="ecs").found  # there is nothing to be sorry for
 
 
 def test_one_owner(tmp_path: Path) -> None:
