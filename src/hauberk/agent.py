@@ -156,6 +156,7 @@ class Agent:
             is_wanted=lambda workload: self._selection.wants_workload(
                 workload.container_id, workload.container_name
             ),
+            is_hidden=lambda event: bool(self._state.hidden_of(event.workload) >> event.operation & 1),
             log_wait_s=config.name_wait_s,
             alert_wait_s=config.alert_name_wait_s,
         )
@@ -248,8 +249,10 @@ class Agent:
         if not self._cluster:
             return
         for change in self._cluster.changes():
-            for container_id, told in self._state.apply(change):
-                self.pipeline.workloads.tell_of_pod(container_id, told)
+            for told in self._state.apply(change):
+                workloads = self.pipeline.workloads
+                tell = workloads.expect_pod if told.of == "pod" else workloads.tell_of_pod
+                tell(told.id, told.workload)
         if self._state.treatment_changed:
             self._state.treatment_changed = False
             self._review()

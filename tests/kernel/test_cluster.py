@@ -26,11 +26,10 @@ NODE = "node-1"
 class Container:
     """Processes in a cgroup that is named as containerd names a pod's."""
 
-    def __init__(self) -> None:
+    def __init__(self, pod_uid: str = "1") -> None:
         self.id = secrets.token_hex(32)
-        self._path = (
-            Path(cgroup_placement().mount) / f"kubepods-besteffort-pod1.slice/cri-containerd-{self.id}.scope"
-        )
+        pod_slice = f"kubepods-besteffort-pod{pod_uid.replace('-', '_')}.slice"
+        self._path = Path(cgroup_placement().mount) / pod_slice / f"cri-containerd-{self.id}.scope"
         self._path.mkdir(parents=True)
 
     def run(self, *command: str) -> None:
@@ -121,6 +120,13 @@ def test_from_pod_to_alert(
     assert (line["PodName"], line["ContainerName"], line["Labels"]) == ("web-1", "web", "app=web")
     assert line["Owner"] == {"Ref": "Deployment", "Name": "web", "Namespace": name}
     assert line["ContainerImage"].startswith("docker.io/library/nginx:1@sha256:")
+
+    late = Container(pod["metadata"]["uid"])
+    late.run("/bin/cat", str(secret))
+    wait_until(lambda: bool(told_of(agent, late, "ContainerLog")), "it is seen")
+    late.close()
+    for line in told_of(agent, late, "ContainerLog"):  # nobody has told of this container, but of its pod
+        assert (line["PodName"], line["Labels"], line["Owner"]["Ref"]) == ("web-1", "app=web", "Deployment")
 
     made = api.create(policy(namespace, "keep-out", file={"matchPaths": [{"path": str(secret)}]}))
     wait_until(lambda: bool(names_of("MatchedPolicy")), "the policy decides")

@@ -25,11 +25,11 @@ class Follower:
     def hear(self) -> None:
         for change in self.cluster.changes():
             self.changes += 1
-            for container_id, told in self.state.apply(change):
-                if told:
-                    self.containers[container_id] = told
-                else:
-                    self.containers.pop(container_id, None)
+            for told in self.state.apply(change):
+                if told.of == "container" and told.workload:
+                    self.containers[told.id] = told.workload
+                elif told.of == "container":
+                    self.containers.pop(told.id, None)
 
     def has_heard_more_than(self, changes: int) -> bool:
         self.hear()

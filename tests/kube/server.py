@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -223,7 +224,7 @@ class ApiServer:
         if plural == CRDS:
             version = content["spec"]["versions"][0]
             self.schemas[content["spec"]["names"]["plural"]] = version["schema"]["openAPIV3Schema"]
-        content["metadata"] |= {"uid": f"uid-{self.version}", "generation": 1}
+        content["metadata"] |= {"uid": str(uuid.uuid4()), "generation": 1}
         return self.keep(plural, key, content, "ADDED")
 
     def change(

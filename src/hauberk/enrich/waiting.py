@@ -41,12 +41,14 @@ class Waiting:
         ledger: Ledger,
         *,
         is_wanted: Callable[[Workload], bool] = lambda _: True,
+        is_hidden: Callable[[Event], bool] = lambda _: False,
         log_wait_s: float = LOG_WAIT_S,
         alert_wait_s: float = ALERT_WAIT_S,
         limit: int = WAITING_LIMIT,
     ) -> None:
         self._ledger = ledger
         self._is_wanted = is_wanted
+        self._is_hidden = is_hidden
         self._log_wait_ns = int(log_wait_s * _NANOSECONDS)
         self._alert_wait_ns = int(alert_wait_s * _NANOSECONDS)
         self._limit = limit
@@ -112,5 +114,7 @@ class Waiting:
             named = msgspec.structs.replace(event, workload=workload) if workload else event
             if named.verdict is None and not self._is_wanted(named.workload):
                 self._ledger.filter("workload")
+            elif named.verdict is None and self._is_hidden(named):
+                self._ledger.filter("visibility")
             else:
                 self._released.append(named)

@@ -17,6 +17,9 @@ _RUNTIME_ID: Final = re.compile(r"(?:(?P<runtime>.+)[-:])?(?P<id>[0-9a-f]{64})(?
 """docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, nerdctl-ID.scope; or ID alone,
 as the cgroupfs driver names it."""
 
+_POD: Final = re.compile(r"pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?(?=/|$)")
+"""kubepods-burstable-podUID.slice, with lines below instead of dashes; or podUID, as the cgroupfs driver names it."""
+
 _RUNC_SCOPE: Final = re.compile(r"runc-(?P<id>.+)\.scope")
 _MACHINE: Final = re.compile(r"(?:machine-(?P<scope>.+)\.scope|systemd-nspawn@(?P<service>.+)\.service)")
 _LXC: Final = re.compile(r"lxc\.payload\.(?P<id>.+)")
@@ -46,6 +49,12 @@ def container_id_of(path: str) -> str | None:
     return None
 
 
+def pod_uid_of(path: str) -> str | None:
+    """The pod whose cgroup this is, or is in: the kubelet names them by its UID."""
+    found = _POD.search(path)
+    return found["uid"].replace("_", "-") if found else None
+
+
 def plain_container_id_of(path: str) -> str | None:
     """The last name of the path, if systemd did not give it: what runc without a manager calls a container.
 
@@ -71,6 +80,12 @@ class Workloads:
         self._by_runtime: dict[str, Workload] = {}
         self._by_pod: dict[str, Workload] = {}
         """By container ID: what runtimes and Kubernetes told, perhaps before there was a cgroup."""
+
+        self._pods: dict[str, Workload] = {}
+        """By UID: what is known of a pod before anybody tells of its containers."""
+
+        self._pod_uids: dict[str, str] = {}
+        """By container ID: the pod that it is in by the path of its cgroup."""
 
         self._containers: dict[str, tuple[Workload, set[tuple[int, bool]]]] = {}
         """By container ID: what is known of it, and which of `_found` are its."""
@@ -112,6 +127,16 @@ class Workloads:
         """The same, as Kubernetes has it."""
         self._tell(self._by_pod, container_id, told)
 
+    def expect_pod(self, uid: str, told: Workload | None) -> None:
+        """Kubernetes has given this pod to the node: what begins in its cgroup is of it. None: it is gone."""
+        if told is None:
+            self._pods.pop(uid, None)
+        elif self._pods.get(uid) != told:
+            self._pods[uid] = told
+            for container_id, of in list(self._pod_uids.items()):
+                if of == uid:
+                    self._renew(container_id)
+
     def _tell(self, by: dict[str, Workload], container_id: str, told: Workload | None) -> None:
         if told is None:
             if container_id not in self._containers:  # else: until its last cgroup goes
@@ -119,6 +144,10 @@ class Workloads:
                 self._forget_endings(container_id)
             return
         by[container_id] = told
+        self._renew(container_id)
+
+    def _renew(self, container_id: str) -> None:
+        """Let all who hear of this container hear what is known now, if it is something else."""
         if container_id not in self._containers:
             return
         before, keys = self._containers[container_id]
@@ -133,7 +162,8 @@ class Workloads:
 
     def _merge(self, container_id: str) -> Workload:
         nothing = Workload(container_id=container_id)
-        return merge(self._by_runtime.get(container_id, nothing), self._by_pod.get(container_id, nothing))
+        pod = self._by_pod.get(container_id) or self._pods.get(self._pod_uids.get(container_id, ""), nothing)
+        return merge(self._by_runtime.get(container_id, nothing), pod)
 
     def _forget(self, cgroup_id: int) -> None:
         self._paths.pop(cgroup_id, None)
@@ -146,6 +176,7 @@ class Workloads:
                     del self._containers[workload.container_id]
                     self._by_runtime.pop(workload.container_id, None)
                     self._by_pod.pop(workload.container_id, None)
+                    self._pod_uids.pop(workload.container_id, None)
                     self._forget_endings(workload.container_id)
 
     def _forget_endings(self, container_id: str) -> None:
@@ -213,6 +244,8 @@ class Workloads:
         if container_id is None:
             return HOST
         known = self._containers.get(container_id)
+        if known is None and (uid := pod_uid_of(path)):
+            self._pod_uids[container_id] = uid
         return known[0] if known else self._merge(container_id)
 
     def _told_of(self, path: str) -> str | None:

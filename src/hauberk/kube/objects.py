@@ -136,6 +136,7 @@ def decode_pod(owners: Owners, raw: bytes) -> Pod | None:
     labels = meta.labels or {}
     told = {key: labels[key] for key in sorted(labels) if key not in _UNTOLD_LABELS}
     owner = owners.of_pod(meta)
+    itself = Workload(namespace=namespace, pod=meta.name, labels=told, owner=owner, pod_uid=meta.uid)
     containers = {}
     for status in (
         *(found.status.init_container_statuses or ()),
@@ -144,18 +145,13 @@ def decode_pod(owners: Owners, raw: bytes) -> Pod | None:
     ):
         container_id = status.container_id.rpartition("://")[2]  # containerd://ID
         if container_id:
-            containers[container_id] = Workload(
-                container_id=container_id,
-                container_name=status.name,
-                image=_image(status),
-                namespace=namespace,
-                pod=meta.name,
-                labels=told,
-                owner=owner,
-                pod_uid=meta.uid,
+            containers[container_id] = msgspec.structs.replace(
+                itself, container_id=container_id, container_name=status.name, image=_image(status)
             )
     annotations = meta.annotations or {}
-    return Pod(meta.uid, namespace, meta.name, containers, _visibility(annotations), _mode(annotations))
+    return Pod(
+        meta.uid, namespace, meta.name, itself, containers, _visibility(annotations), _mode(annotations)
+    )
 
 
 def _image(status: _ContainerStatus) -> str | None:

@@ -1,7 +1,7 @@
 """What is known of the cluster: a state machine that is told, and answers how a workload is treated."""
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -36,6 +36,16 @@ class Defaults(msgspec.Struct, frozen=True):
     """Namespaces that are neither told of nor have policies."""
 
 
+class Told(NamedTuple):
+    """What is known now of a pod, or of one of its containers; None: it is gone."""
+
+    of: Literal["pod", "container"]
+    id: str
+    """The pod's UID, or the container's ID."""
+
+    workload: Workload | None
+
+
 class State:
     """The cluster as far as this node has heard of it."""
 
@@ -54,8 +64,8 @@ class State:
 
     # What it is told
 
-    def apply(self, change: Change) -> list[tuple[str, Workload | None]]:
-        """Take in a change; the containers of which something else is known now, None: that are gone."""
+    def apply(self, change: Change) -> list[Told]:
+        """Take in a change; of which pods and containers something else is known now."""
         if change.resource == PODS:
             return self._apply_pods(change)
         if change.resource == NAMESPACES:
@@ -79,7 +89,7 @@ class State:
             }
         return []
 
-    def _apply_pods(self, change: Change) -> list[tuple[str, Workload | None]]:
+    def _apply_pods(self, change: Change) -> list[Told]:
         if isinstance(change, Listed):
             told = [each for uid in set(self._pods) - set(change.objects) for each in self._drop(uid)]
             for pod in change.objects.values():
@@ -87,25 +97,33 @@ class State:
             return told
         return self._drop(change.key) if isinstance(change, Gone) else self._keep(cast(Pod, change.object))
 
-    def _keep(self, pod: Pod) -> list[tuple[str, Workload | None]]:
+    def _keep(self, pod: Pod) -> list[Told]:
         before = self._pods.get(pod.uid)
         self._pods[pod.uid] = pod
         if before and (before.visibility, before.mode) != (pod.visibility, pod.mode):
             self.treatment_changed = True
         containers = before.containers if before else {}
-        told: list[tuple[str, Workload | None]] = [
-            (container_id, None) for container_id in containers if container_id not in pod.containers
+        told = [] if before and before.itself == pod.itself else [Told("pod", pod.uid, pod.itself)]
+        told += [
+            Told("container", container_id, None)
+            for container_id in containers
+            if container_id not in pod.containers
         ]
         told += [
-            (container_id, workload)
+            Told("container", container_id, workload)
             for container_id, workload in pod.containers.items()
             if containers.get(container_id) != workload
         ]
         return told
 
-    def _drop(self, uid: str) -> list[tuple[str, Workload | None]]:
+    def _drop(self, uid: str) -> list[Told]:
         pod = self._pods.pop(uid, None)
-        return [(container_id, None) for container_id in pod.containers] if pod else []
+        if pod is None:
+            return []
+        return [
+            Told("pod", uid, None),
+            *(Told("container", container_id, None) for container_id in pod.containers),
+        ]
 
     # What it answers
 

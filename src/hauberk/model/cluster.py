@@ -17,6 +17,9 @@ class Pod(msgspec.Struct, frozen=True):
     uid: str
     namespace: str
     name: str
+    itself: Workload
+    """What is known of all that runs in it, whichever container."""
+
     containers: dict[str, Workload]
     """By container ID: those that a runtime has made so far, whichever sort they are."""
 

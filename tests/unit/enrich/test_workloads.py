@@ -4,7 +4,13 @@ import pytest
 from msgspec.structs import replace
 
 from hauberk.abi import Hook, ItemKind, RecordFlag
-from hauberk.enrich.workloads import REMOVED_KEPT, Workloads, container_id_of, plain_container_id_of
+from hauberk.enrich.workloads import (
+    REMOVED_KEPT,
+    Workloads,
+    container_id_of,
+    plain_container_id_of,
+    pod_uid_of,
+)
 from hauberk.model.record import Record
 from hauberk.model.workload import Owner, Workload
 
@@ -186,3 +192,44 @@ def test_container_by_the_cgroup_that_its_runtime_told(workloads: Workloads, tol
     assert workloads.container_of(2) == "web"
     workloads.tell_of_runtime("web", None)
     assert workloads.find(on_host(1)).container_name == "web"  # until its last cgroup goes
+
+
+UID = "0d4e5f6a-1b2c-4d3e-8f90-a1b2c3d4e5f6"
+SLICE = f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{UID.replace('-', '_')}.slice"
+EXPECTED = Workload(namespace="shop", pod="web-1", labels={"app": "web"}, pod_uid=UID)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (f"{SLICE}/cri-containerd-{ID}.scope", UID),
+        (f"/kubepods/besteffort/pod{UID}/{ID}", UID),
+        (f"/kubepods/burstable/pod{UID}", UID),
+        (f"/machine.slice/libpod-{ID}.scope", None),
+        ("/kubepods/besteffort/pod1/x", None),
+        ("/", None),
+    ],
+)
+def test_pod_uid_of(path: str, expected: str | None) -> None:
+    assert pod_uid_of(path) == expected
+
+
+@pytest.mark.parametrize("pod_first", [True, False])
+def test_a_container_is_its_pods_before_anybody_tells_of_it(workloads: Workloads, pod_first: bool) -> None:
+    """Known by the path of its cgroup: so policies that select the pod hold from the first instruction."""
+    if pod_first:
+        workloads.expect_pod(UID, EXPECTED)
+    workloads.apply(born(7, f"{SLICE}/cri-containerd-{ID}.scope"))
+    workloads.find(acting(7))
+    if not pod_first:
+        workloads.expect_pod(UID, EXPECTED)
+
+    assert workloads.find(acting(7)) == replace(EXPECTED, container_id=ID)
+    workloads.tell_of_runtime(ID, replace(RUNTIME, container_name="web"))
+    assert workloads.find(acting(7)) == replace(
+        EXPECTED, container_id=ID, container_name="web", image=RUNTIME.image
+    )
+    workloads.tell_of_pod(ID, POD)
+    assert workloads.find(acting(7)) == replace(POD, image=RUNTIME.image)
+    workloads.expect_pod(UID, None)
+    assert workloads.find(acting(7)) == replace(POD, image=RUNTIME.image)
