@@ -114,7 +114,7 @@ class Stream:
         )
         self._running: Any = None
         self._begins_at = cursor
-        self._cursor = ""
+        self._cursor = cursor if _PLACE.fullmatch(cursor) else ""
         """Of the last that was received."""
 
         self._is_broken = False

@@ -24,6 +24,7 @@ from hauberk.api.recent import Reader, Recent
 from hauberk.formats import kubearmor
 from hauberk.metrics import FeedCounts
 from hauberk.model.event import Event, Node
+from hauberk.model.process import Process
 
 SERVICE: Final = "feeder.LogService"
 CURSOR: Final = "hauberk-cursor"
@@ -65,9 +66,20 @@ def _fields(event: Event) -> dict[str, Any]:
     return fields
 
 
-def _event_bytes(event: Event) -> int:
-    """About how much memory it takes. What of it is the process's is counted too: it may be the last to hold it."""
-    return _EVENT_BYTES + len(event.source) + len(event.resource or "") + 3 * len(event.data)
+class _Weight:
+    """About how much memory events take; what an event has of its process, like the one before, is counted once."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+
+    def __call__(self, event: Event) -> int:
+        size = (
+            _EVENT_BYTES + len(event.resource or "") + len(event.data) + sum(map(len, event.details.values()))
+        )
+        if event.process is not self._process:
+            self._process = event.process
+            size += len(event.process.command_line) + len(event.source)
+        return size
 
 
 class _Stream(NamedTuple, Generic[T]):
@@ -93,8 +105,8 @@ class Feed:
         self._ending = False
         self._host_ip = _own_address()
         self._readers: set[Callable[[], None]] = set()
-        self._alerts = Recent(_event_bytes, limit=_LIMIT, limit_bytes=_ALERT_BYTES)
-        self._logs = Recent(_event_bytes, limit=_LIMIT, limit_bytes=_LOG_BYTES, always=False)
+        self._alerts = Recent(_Weight(), limit=_LIMIT, limit_bytes=_ALERT_BYTES)
+        self._logs = Recent(_Weight(), limit=_LIMIT, limit_bytes=_LOG_BYTES, always=False)
         self._messages = Recent[Message](Message.ByteSize, limit=_MESSAGES, limit_bytes=_MESSAGE_BYTES)
 
     # Told from other threads

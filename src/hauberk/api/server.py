@@ -30,8 +30,6 @@ _OPTIONS: Final = (
 _CALLS: Final = 512
 """So many may be open at once, streams included; others are refused."""
 
-HEALTH: Final = "grpc.health.v1.Health"
-
 
 class AddressTaken(ConfigError):
     """Nobody's settings need be wrong: another server may be there already."""
@@ -73,6 +71,9 @@ class Server:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception as error:
+            self._problem = str(error)
+            raise
         finally:
             self._started.set()
             self._loop.close()

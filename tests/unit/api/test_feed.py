@@ -167,6 +167,24 @@ def test_message_is_the_native_json(case: Path) -> None:
         assert back == {name: value for name, value in native.items() if value != ""}
 
 
+def test_memory_is_bounded_by_what_workloads_say(served: Served) -> None:
+    """However long the words that a workload puts into its events, what is kept of them has a limit."""
+    long_words = "x" * 100_000
+    shouted = replace(
+        ALERT,
+        process=replace(ALERT.process, command_line=long_words),
+        source=long_words,
+        details={"argv": long_words},
+    )
+    # two that take turns: else what they share is counted once
+    for event in (shouted, replace(shouted, process=replace(shouted.process, host_pid=43))) * 100:
+        served.feed.put([event])
+    alerts = served.watch("WatchAlerts", "all", "oldest")
+    kept = 200 - int(next(alerts).Cursor.split("-")[1]) + 1
+
+    assert 0 < kept * 300_000 <= 8 << 20
+
+
 def test_largest_uid_fits() -> None:
     """KubeArmor's UID has a sign: nobody of nobody's user namespace is -2."""
     assert log_of(replace(EVENT, uid=0xFFFF_FFFE)).UID == -2

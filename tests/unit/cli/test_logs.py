@@ -319,6 +319,20 @@ def test_next_run_goes_on(agent: Agent, tmp_path: Path) -> None:
         assert running.interrupt() == 0
 
 
+def test_next_run_says_what_is_missing(agent: Agent, tmp_path: Path) -> None:
+    """If it comes too late for some."""
+    place = tmp_path / "place"
+    place.write_text(json.dumps({"alerts": f"{agent.feed.run}-5"}))
+    agent.feed.put(numbered(*range(1, 20_001)))
+    with logs(tmp_path, agent, "--cursor-file", str(place), "--limit", "1", readers=()) as running:
+        assert running.end() == 0
+        (first,) = running.lines()
+        assert (
+            running.err
+            == f"hauberk: alerts: {first['HostPID'] - 6:,} are missing, for which this reader was too late\n"
+        )
+
+
 def test_interrupted_reader_has_kept_its_place(agent: Agent, tmp_path: Path) -> None:
     """What was not wanted is dealt with, too."""
     place = tmp_path / "place"
