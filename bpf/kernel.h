@@ -25,7 +25,8 @@
 #define EACCES 13
 #define TS_COMPAT 0x0002	      /* arch/x86/include/asm/thread_info.h */
 #define X32_SYSCALL_BIT 0x40000000    /* arch/x86/include/uapi/asm/unistd.h */
-#define PF_KTHREAD 0x00200000	      /* include/linux/sched.h */
+#define PF_IO_WORKER 0x00000010	      /* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
 
 /* include/linux/dcache.h; read whole, so its own layout must be the kernel's (it is that since 3.5) */
 struct qstr {
@@ -214,6 +215,7 @@ struct css_set {
 };
 
 struct mm_struct {
+	unsigned long *pgd;
 	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
@@ -254,6 +256,10 @@ struct task_struct {
 };
 
 struct linux_binprm {
+	struct mm_struct *mm;
+	unsigned long p;
+	unsigned long exec;
+	int argc;
 	const char *filename;
 	const char *interp;
 	struct file *file;

@@ -5,6 +5,7 @@
  *   lsm/capable   of those that the process has: the kernel asks for the others no further
  */
 #include "lib/judge.bpf.h"
+#include "lib/told.bpf.h"
 
 #define CAP_OPT_NOAUDIT 2 /* include/linux/security.h: the kernel asks, and nothing hangs on the answer */
 
@@ -21,8 +22,17 @@ int BPF_PROG(lsm_capable, const struct cred *credentials, struct user_namespace 
 		.numbers = {capability},
 		.details = {capability},
 	};
+	struct task_struct *task = bpf_get_current_task_btf();
+	int answer;
 
-	return judge_for_hook(&access);
+	if (!is_asked(CLASS_CAPABILITIES))
+		return 0;
+	if (told_has(task, capability))
+		access.telling = TELL_NONE;
+	answer = judge_alone(&access);
+	if (access.telling == TELL_ALL && (answer == PASSED_TOLD || answer == DENIED))
+		told_add(task, capability);
+	return answer < 0 ? -EACCES : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,12 +4,13 @@
  *
  *   lsm/bprm_check_security   sees every image: a script first, and then its interpreter
  *
- * The arguments are those that the caller passed, read before the new image is there. Another
- * thread could change them after the kernel has copied them; process.bpf.c looks at the copy.
+ * The arguments are those that the kernel has copied for the new image: nobody can change them
+ * any more. Those of an interpreter are what it is called with, the script among them.
  */
 #include "lib/judge.bpf.h"
-#include "lib/arguments.bpf.h"
+#include "lib/pages.bpf.h"
 
+#define ARGV_PAGES (ARGV_SIZE / PAGE_SIZE + 1)
 #define MEMFD 0x3a64666d656dULL /* "memfd:" */
 #define DEV_SHM 0x6d68732f7665642fULL /* "/dev/shm" */
 #define RUN_SHM 0x6d68732f6e75722fULL
@@ -34,28 +35,63 @@ static __always_inline bool is_guest(struct task_struct *task)
 	return level > BPF_CORE_READ(parent, level) && pid_at(pid, level).nr != 1;
 }
 
-/* Puts the arguments of the exec in progress into the draft. */
-__noinline int add_caller_argv(void)
+struct strings_walk {
+	struct draft *draft;
+	__u32 at, end;
+	__u32 left; /* strings that have not ended yet */
+};
+
+static long strings_step(__u32 step, struct strings_walk *walk)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u32 slot = slot_of(task, regs->orig_ax);
-	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
+	__u32 at = walk->at;
+
+	if (at >= walk->end || at >= ITEMS_SIZE)
+		return 1;
+	walk->at = at + 1;
+	if (!walk->draft->items[at])
+		walk->left--;
+	return !walk->left;
+}
+
+/*
+ * Puts the first @count of the strings that lie at @address of the address space
+ * with the top table @table into the draft, as its first item: the arguments of
+ * the new image. Behind them lies the environment, @size bytes in all.
+ */
+__noinline int add_copied_argv(__u64 table, __u64 address, __u64 size, __u32 count)
+{
+	struct strings_walk walk = {.left = count};
 	struct ruling *ruling = ruling_here();
 	struct draft *draft = draft_here();
-	__u64 arguments[ARGUMENT_COUNT];
+	__u32 done = sizeof(struct item), end, some;
+	__u64 page;
 
-	if (!syscall || !ruling || !draft || syscall->object != OBJECT_IMAGE)
+	if (!ruling || !draft || !walk.left)
 		return 0;
-	load_arguments(arguments, regs, task);
-	if (syscall->arguments[1] == ARGUMENT_ARGV)
-		add_argv(draft, 1, arguments[1], is_compat(task));
-	else if (syscall->arguments[2] == ARGUMENT_ARGV)
-		add_argv(draft, 1, arguments[2], is_compat(task));
-	if (draft->record.size > sizeof(struct item)) {
-		ruling->question.argv_at = sizeof(struct item);
-		ruling->question.argv_size = draft->record.size - sizeof(struct item);
+	end = done + (size < ARGV_SIZE ? size : ARGV_SIZE);
+	for (int i = 0; i < ARGV_PAGES && done < end; i++) {
+		some = PAGE_SIZE - (address & (PAGE_SIZE - 1));
+		if (some > end - done)
+			some = end - done;
+		page = page_at(table, address);
+		barrier_var(some); /* for older verifiers, as in add_bytes() */
+		if (!page || done > ARGV_SIZE || some > PAGE_SIZE ||
+		    bpf_probe_read_kernel(&draft->items[done], some, (void *)(page + (address & (PAGE_SIZE - 1))))) {
+			draft->record.flags |= RECORD_UNREADABLE;
+			break;
+		}
+		address += some;
+		done += some;
 	}
+	walk.draft = draft;
+	walk.at = sizeof(struct item) + ruling->zero;
+	walk.end = done;
+	bpf_loop(ARGV_SIZE, strings_step, &walk, 0);
+	if (walk.left)
+		draft->record.flags |= RECORD_CUT;
+	ruling->question.argv_at = sizeof(struct item);
+	ruling->question.argv_size = walk.at - sizeof(struct item);
+	item_end(draft, (struct item *)draft->items, ITEM_ARGV, 1, ruling->question.argv_size);
 	return 0;
 }
 
@@ -68,6 +104,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	struct ruling *ruling;
 	struct draft *draft;
 	struct file *file;
+	__u64 address;
 	int denied = 0;
 
 	subject = subject_here();
@@ -86,7 +123,11 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	draft->record.size = 0;
 	draft->record.flags = 0;
 	ruling->question.argv_size = 0;
-	add_caller_argv();
+	address = BPF_CORE_READ(bprm, p);
+	add_copied_argv((__u64)BPF_CORE_READ(bprm, mm, pgd), address, BPF_CORE_READ(bprm, exec) - address,
+			BPF_CORE_READ(bprm, argc));
+	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+		draft->record.flags |= RECORD_SCRIPT;
 	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
 	if (subject.classes & 1 << CLASS_PROCESS)
 		denied = judge(&access);

@@ -36,8 +36,11 @@ static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *
 	item_end(draft, item, ITEM_ARGV, 0, size);
 }
 
-/* Prepares the question about the image whose path begins at @start of the draft's buffer, if it is asked. */
-__noinline int ask_about_exec(__u32 start, __u32 argv_size)
+/*
+ * Prepares the question about the image whose path begins at @start of the draft's buffer, if it is asked;
+ * @flags say how the path could be read.
+ */
+__noinline int ask_about_exec(__u32 start, __u32 argv_size, __u16 flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ruling *ruling = question_begin(CLASS_PROCESS);
@@ -48,7 +51,7 @@ __noinline int ask_about_exec(__u32 start, __u32 argv_size)
 	ruling->question.start = start;
 	ruling->question.met = CONDITION_READ;
 	ruling->question.images = 1; /* who acted is the image that is gone */
-	ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+	ruling->question.unreadable = !!(flags & (RECORD_CUT | RECORD_UNREADABLE));
 	ruling->question.argv_at = sizeof(struct item);
 	ruling->question.argv_size = argv_size;
 	question_describe(&ruling->question, task, BPF_CORE_READ(task, mm, exe_file, f_inode));
@@ -85,10 +88,15 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	size = draft->record.size;
 	executable = BPF_CORE_READ(mm, exe_file);
 	if (executable) {
-		__u32 start = build_path((__u64)&executable->f_path);
+		__u16 of_argv = draft->record.flags, of_path;
+		__u32 start;
 
+		draft->record.flags = 0;
+		start = build_path((__u64)&executable->f_path);
+		of_path = draft->record.flags;
+		draft->record.flags |= of_argv;
 		add_built_path(start, ITEM_EXECUTABLE, 0);
-		if (ask_about_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0))
+		if (ask_about_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0, of_path))
 			decision = decide();
 		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
 			draft->record.flags |= RECORD_DELETED;

@@ -11,6 +11,7 @@
 #include "lib/arguments.bpf.h"
 #include "lib/observe.bpf.h"
 #include "lib/query.bpf.h"
+#include "lib/told.bpf.h"
 #include <asm/unistd_64.h>
 
 SEC("tp_btf/sys_enter")
@@ -211,6 +212,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	struct ruling *ruling;
 	int reason;
 
+	told_forget(task);
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->known)
 		return 0;

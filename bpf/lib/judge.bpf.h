@@ -55,12 +55,14 @@ __noinline int judge_path(void)
 {
 	struct ruling *ruling = ruling_here();
 	struct draft *draft = draft_here();
+	__u16 flags = 0;
 
 	if (!ruling || !draft)
 		return 0;
 	ruling->question.start = path_build(&draft->path, (struct vfsmount *)ruling->mnt,
-					    (struct dentry *)ruling->dentry, &draft->record.flags);
-	ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+					    (struct dentry *)ruling->dentry, &flags);
+	ruling->question.unreadable = !!flags;
+	draft->record.flags |= flags; /* those of the arguments are another matter */
 	return 0;
 }
 

@@ -71,11 +71,13 @@ def accesses_of(record: Record, source: str) -> list[Access]:
 
 def _of_exec(record: Record) -> Iterator[Access]:
     executable = record.find(ItemKind.EXECUTABLE) or b""
-    arguments = _arguments_of_exec(record)
+    argv = None if record.flags & RecordFlag.CUT else _split(record.find(ItemKind.ARGV))
+    arguments = None if argv is None else argv[1:]
     if record.flags & RecordFlag.SCRIPT:  # the kernel asks about the script first, then about its interpreter
         name = record.find(ItemKind.FILENAME) or b""
         path, is_known = _join(name, record.find(ItemKind.CWD))
-        yield Access(rule_class=RuleClass.PROCESS, path=path, path_is_known=is_known, arguments=arguments)
+        passed = None if arguments is None else _without_first_line(arguments, name)
+        yield Access(rule_class=RuleClass.PROCESS, path=path, path_is_known=is_known, arguments=passed)
     yield from _execution(executable, bool(executable), arguments)
 
 
@@ -85,15 +87,9 @@ def _execution(path: bytes, is_known: bool, arguments: tuple[bytes, ...] | None)
         yield Access(rule_class=RuleClass.FILELESS_EXEC, path=path, arguments=arguments)
 
 
-def _arguments_of_exec(record: Record) -> tuple[bytes, ...] | None:
-    """As the caller passed them: without what the first line of a script adds."""
-    argv = _split(record.find(ItemKind.ARGV))
-    if argv is None or record.flags & RecordFlag.CUT:
-        return None
-    name = record.find(ItemKind.FILENAME)
-    if record.flags & RecordFlag.SCRIPT and name in argv[1:]:
-        return argv[argv.index(name, 1) + 1 :]
-    return argv[1:]
+def _without_first_line(arguments: tuple[bytes, ...], name: bytes) -> tuple[bytes, ...]:
+    """What a script's caller passed, of the arguments that its interpreter was called with."""
+    return arguments[arguments.index(name) + 1 :] if name in arguments else arguments
 
 
 def _split(argv: bytes | None) -> tuple[bytes, ...] | None:

@@ -268,8 +268,8 @@ def _command(record: Record) -> str:
     return decode_text(name) if name.startswith(b"/") else executable
 
 
-def _command_arguments(record: Record) -> list[bytes]:
-    content = record.find(ItemKind.ARGV) or b""
+def _command_arguments(record: Record, index: int = 0) -> list[bytes]:
+    content = record.find(ItemKind.ARGV, index) or b""
     if record.hook == Hook.PROCESS:
         # a program that has written a title over its arguments leaves the rest of them empty
         return _split(content.rstrip(b"\0"))[1:]
@@ -349,7 +349,7 @@ def _lsm(record: Record, process: Process, _executable_of: ExecutableOf) -> _Par
     path = record.find(ItemKind.OBJECT)
     resource = told.resource or (decode_text(path) if path else None)
     if record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY:
-        arguments = _split(record.find(ItemKind.ARGV, 1) or b"")[1:]
+        arguments = _command_arguments(record, 1)
         resource = process.command_line
         details["argv"] = _join(arguments) if arguments else resource
     return lsm.operation_of(rule_class_of(record)), resource, f"lsm={row.label}{told.more}", details
@@ -365,7 +365,7 @@ def executed(record: Record) -> Process:
     name = record.find(ItemKind.FILENAME) or b""
     cwd = record.find(ItemKind.CWD)
     command = absolute(decode_text(name), decode_text(cwd) if cwd else None)
-    arguments = _split(record.find(ItemKind.ARGV, 1) or b"")[1:]
+    arguments = _command_arguments(record, 1)
     return Process(
         record.host_pid,
         record.start_ns,

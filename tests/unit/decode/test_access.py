@@ -151,7 +151,7 @@ def test_script_is_asked_about_before_its_interpreter() -> None:
 
     assert [(each.path, each.arguments) for each in accesses_of(told, CAT)] == [
         (b"/home/ada/run", (b"now",)),
-        (b"/usr/bin/dash", (b"now",)),
+        (b"/usr/bin/dash", (b"-e", b"./run", b"now")),
     ]
 
 
