@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import agent, convert, formats, latency, overhead, rules, soak, throughput, workloads
+from benchmarks import agent, convert, formats, latency, overhead, policies, rules, soak, throughput, workloads
 
 BENCHMARKS = {
     "throughput": throughput.run,
     "convert": convert.run,
     "overhead": overhead.run,
     "rules": rules.run,
+    "policies": policies.run,
     "formats": formats.run,
     "agent": agent.run,
     "latency": latency.run,

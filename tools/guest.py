@@ -181,6 +181,7 @@ def main() -> int:
                 "-p",
                 "no:cacheprovider",
                 "tests/kernel/test_calls.py",
+                "tests/kernel/test_conformance.py",
                 "tests/kernel/test_containers.py",
                 "tests/kernel/test_enforcement.py",
                 "tests/kernel/test_rules.py",

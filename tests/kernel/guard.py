@@ -41,6 +41,9 @@ class Act(NamedTuple):
     error: int
     """0, or the errno that it got."""
 
+    code: int
+    """How it ended; of a program that it executed, its exit code."""
+
     alerts: list[Event]
     logs: list[Event]
 
@@ -118,12 +121,13 @@ class Guard:
         os.close(writing)
         content = os.read(reading, 4)
         os.close(reading)
-        os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         error = _RESULT.unpack(content)[0] if content else 0  # an exec has closed it
         events = [event for event in self.read() if event.host_pid == pid]
         return Act(
             pid,
             error,
+            code,
             [event for event in events if event.is_alert],
             [event for event in events if not event.is_alert],
         )

@@ -1,10 +1,10 @@
 """Which rule table each workload has."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from hauberk.abi import SET_NONE
+from hauberk.abi import SET_COUNT, SET_NONE, SUBJECT_COUNT
 from hauberk.errors import PolicyError
 from hauberk.model.policy import Policy
 from hauberk.model.workload import HOST as HOST_WORKLOAD
@@ -20,6 +20,9 @@ RETIRED_KEPT: Final = 256
 
 NO_RULES: Final = SET_NONE
 """The set of a container that no policy selects. It has no table; but what lies below it is not the host's."""
+
+_Alike: TypeAlias = int | tuple[str | None, frozenset[tuple[str, str]], str | None, bool]
+"""All that policies can select a container by; or the cgroup ID of what is none."""
 
 _ANY_CONTAINER: Final = Workload(container_id="")
 
@@ -59,6 +62,12 @@ class Installed:
         self._policies: dict[tuple[str, str, str], tuple[Policy, int]] = {}
         """By identity: the policy and the number of its version."""
 
+        self._held: dict[_Alike, list[tuple[Policy, int]]] = {}
+        """Policies that hold for a workload, by all that they can select it by."""
+
+        self._by_name = False
+        """Whether a policy selects by the names of containers."""
+
         self._versions = 0
         self._workloads: dict[int, Workload] = {}
         self._sets: dict[tuple[Treatment, _Versions], int] = {}
@@ -66,6 +75,9 @@ class Installed:
 
         self._compiled: dict[int, Table] = {}
         self._assigned: dict[int, int] = {}
+        self._uses: Counter[int] = Counter()
+        """How many cgroups have a set."""
+
         self._retired: OrderedDict[int, RuleSet] = OrderedDict()
 
     @property
@@ -84,12 +96,12 @@ class Installed:
             else:
                 self._versions += 1
                 after[policy.identity] = (policy, self._versions)
-        self._policies = after
+        self._select_by(after)
         try:
             wanted = {each: self._set_for(each) for each in (HOST, UNKNOWN)}
             wanted |= {cgroup_id: self._set_for(cgroup_id) for cgroup_id in self._workloads}
         except PolicyError:
-            self._policies = before
+            self._select_by(before)
             self._forget_unused()
             raise
         for cgroup_id, number in wanted.items():
@@ -173,7 +185,9 @@ class Installed:
     def forget(self, cgroup_id: int) -> None:
         """A cgroup is gone."""
         self._workloads.pop(cgroup_id, None)
-        if self._assigned.pop(cgroup_id, None) is not None:
+        number = self._assigned.pop(cgroup_id, None)
+        if number is not None:
+            self._uses[number] -= 1
             self._tables.unassign(cgroup_id)
             self._forget_unused()
 
@@ -189,11 +203,7 @@ class Installed:
         return table.rules if table else ()
 
     def _set_for(self, cgroup_id: int) -> int:
-        held = [
-            (policy, version)
-            for policy, version in self._policies.values()
-            if self._holds(policy, cgroup_id) and policy.rules
-        ]
+        held = self._held_by(cgroup_id)
         treatment = self._treatment(cgroup_id)
         if not held or treatment.mode == "disabled":
             return NO_RULES
@@ -202,6 +212,11 @@ class Installed:
             policies = [policy for policy, _ in held]
             if treatment.mode == "audited":
                 policies = [audited(policy) for policy in policies]
+            if len(self._sets) >= SET_COUNT:
+                raise PolicyError(
+                    f"more than {SET_COUNT:,} workloads would have rules that no other has, with those that are "
+                    "about to be replaced; fewer or wider selectors mend it"
+                )
             table = compile_table(policies, treatment.effective_posture, self._secrets)
             number = self._next_set
             self._tables.add(number, table)
@@ -209,6 +224,27 @@ class Installed:
             self._compiled[number] = table
             self._sets[key] = number
         return self._sets[key]
+
+    def _held_by(self, cgroup_id: int) -> list[tuple[Policy, int]]:
+        """The policies that hold for a workload, with their versions; found once for all that are alike."""
+        workload = self._workloads.get(cgroup_id)
+        alike: _Alike = cgroup_id
+        if workload:
+            name = (workload.container_name or workload.container_id) if self._by_name else None
+            alike = (workload.namespace, frozenset(workload.labels.items()), name, workload.is_pause)
+        if alike not in self._held:
+            self._held[alike] = [
+                (policy, version)
+                for policy, version in self._policies.values()
+                if policy.rules and self._holds(policy, cgroup_id)
+            ]
+        return self._held[alike]
+
+    def _select_by(self, policies: dict[tuple[str, str, str], tuple[Policy, int]]) -> None:
+        """Take these policies for those that are in force."""
+        self._policies = policies
+        self._by_name = any(policy.selector.containers for policy, _ in policies.values())
+        self._held.clear()
 
     def _treatment(self, cgroup_id: int) -> Treatment:
         if self._treatment_of:
@@ -226,17 +262,23 @@ class Installed:
         return holds_for_container(policy, self._workloads[cgroup_id])
 
     def _assign(self, cgroup_id: int, number: int) -> None:
-        if self._assigned.get(cgroup_id) == number:
+        before = self._assigned.get(cgroup_id)
+        if before == number:
             return
+        if before is None and len(self._assigned) >= SUBJECT_COUNT:
+            raise PolicyError(f"more than {SUBJECT_COUNT:,} cgroups would have rules of their own")
         table = self._compiled.get(number)
         self._tables.assign(cgroup_id, number, table.classes if table else 0)
         self._assigned[cgroup_id] = number
+        self._uses[number] += 1
+        if before is not None:
+            self._uses[before] -= 1
 
     def _forget_unused(self) -> None:
-        used = set(self._assigned.values())
         for key, number in list(self._sets.items()):
-            if number not in used:
+            if not self._uses[number]:
                 del self._sets[key]
+                del self._uses[number]
                 self._retired[number] = self._compiled.pop(number).rules
                 self._tables.remove(number)
         while len(self._retired) > RETIRED_KEPT:

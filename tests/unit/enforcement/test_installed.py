@@ -335,6 +335,21 @@ def test_numbers_go_on_from_the_first_that_is_free(tables: FakeTables) -> None:
     assert list(tables.tables) == [40]
 
 
+def test_more_than_the_kernel_holds_is_an_error(
+    tables: FakeTables, installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said of the policies that would need it, and what is in force stays so."""
+    monkeypatch.setattr("hauberk.enforcement.installed.SET_COUNT", 1)
+    installed.replace([policy("p")])
+    with pytest.raises(PolicyError, match="more than 1 workloads would have rules that no other has"):
+        installed.replace([policy("p"), policy("q", app="db")])
+    assert [each.policy.name for each in installed.rules_of(WEB)] == ["p"]
+
+    monkeypatch.setattr("hauberk.enforcement.installed.SUBJECT_COUNT", len(tables.assigned))
+    with pytest.raises(PolicyError, match="cgroups would have rules of their own"):
+        installed.learn(99, WORKLOADS[WEB])
+
+
 def test_each_workload_is_treated_as_its_namespace_and_pod_want(tables: FakeTables) -> None:
     """Another posture is another table; audited, nothing is blocked but told so; disabled, there are no rules."""
     wanted = {
