@@ -15,7 +15,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, __u64);
-} told_capabilities SEC(".maps");
+} told_uses SEC(".maps");
 
 /* 0 -> how many tasks there are in it, more or less: as a rule none, and then no call has to look */
 struct {
@@ -27,7 +27,7 @@ struct {
 
 static __always_inline bool told_has(struct task_struct *task, int capability)
 {
-	__u64 *told = bpf_task_storage_get(&told_capabilities, task, NULL, 0);
+	__u64 *told = bpf_task_storage_get(&told_uses, task, NULL, 0);
 
 	return told && *told >> (capability & 63) & 1;
 }
@@ -40,7 +40,7 @@ static __always_inline void told_add(struct task_struct *task, int capability)
 
 	if (!count || (task->flags & (PF_KTHREAD | PF_IO_WORKER)))
 		return;
-	told = bpf_task_storage_get(&told_capabilities, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	told = bpf_task_storage_get(&told_uses, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!told)
 		return;
 	if (!*told)
@@ -55,7 +55,7 @@ static __always_inline void told_forget(struct task_struct *task)
 
 	if (!count || !*count)
 		return;
-	if (!bpf_task_storage_delete(&told_capabilities, task))
+	if (!bpf_task_storage_delete(&told_uses, task))
 		__sync_fetch_and_sub(count, 1);
 }
 
