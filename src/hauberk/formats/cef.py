@@ -65,6 +65,9 @@ _LONGEST_OWN: Final = 4000
 _FILE: Final = int(Operation.FILE)
 _NETWORK: Final = int(Operation.NETWORK)
 
+_SHORT: Final = 512
+"""Longer texts are not kept for the next time: they seldom come again, and many of them are much memory."""
+
 _INT32_MAX: Final = (1 << 31) - 1
 _KEPT: Final = 4096
 
@@ -183,14 +186,14 @@ class _Writer:
         flow = flow_of(event) if event.operation == _NETWORK else NO_FLOW
         folded = _counted(event.folded) if event.folded else ""
         identity = f"externalId={_id(event)} " if self._with_id else ""
+        resource, data = event.resource or "", event.data
         return "".join(
             (
                 sort.opening,
                 # first what workloads say, then what is known and was decided
                 decision.message,
-                # paths and addresses come again; command lines are long and seldom do
-                (self._slot if executes else self._known_slot)("cs6", "Resource", event.resource or ""),
-                self._known_slot("flexString1", "Data", event.data),
+                (self._known_slot if len(resource) <= _SHORT else self._slot)("cs6", "Resource", resource),
+                (self._known_slot if len(data) <= _SHORT else self._slot)("flexString1", "Data", data),
                 frame.source,
                 place.labels,
                 self._target(event, executes, flow),
@@ -326,10 +329,9 @@ class _Writer:
         return made
 
     def _target(self, event: Event, executes: bool, flow: Flow) -> str:
-        if executes:
-            return self._known_path(event.process.executable)
-        if event.operation == _FILE:
-            return self._known_path(event.resource or "")
+        if executes or event.operation == _FILE:
+            path = event.process.executable if executes else event.resource or ""
+            return (self._known_path if len(path) <= _SHORT else self._path)(path)
         return self._known_words(flow.path, flow.domain) if flow.path or flow.domain else ""
 
     def _path(self, path: str) -> str:

@@ -29,6 +29,8 @@ from hauberk.model.workload import Workload
 
 _VERSION: Final = "9.4.0"
 _KEPT: Final = 4096
+_SHORT: Final = 512
+"""Longer texts are not kept for the next time: they seldom come again, and many of them are much memory."""
 
 # as plain numbers: looking up the member of an enum costs more than what it is compared with
 _FILE: Final = int(Operation.FILE)
@@ -304,20 +306,24 @@ def _object(event: Event) -> bytes:
     if event.relayed and event.relayed.operation:
         return b""
     if event.operation == _FILE:
-        return _file(event.resource or "", event.relayed.resource_hash if event.relayed else "")
+        path = event.resource or ""
+        of = _known_file if len(path) <= _SHORT else _file
+        return of(path, event.relayed.resource_hash if event.relayed else "")
     if event.operation == _NETWORK:
         flow = flow_of(event)
         return _network(flow) if flow is not NO_FLOW else b""
     return b""
 
 
-@lru_cache(maxsize=8192)
 def _file(path: str, hashed: str) -> bytes:
     if not path:
         return b""
     return inside(
         {"file": {"path": path, "name": base_name(path)} | some({"hash": some({"sha256": hashed})})}
     )
+
+
+_known_file: Final = lru_cache(maxsize=8192)(_file)
 
 
 @lru_cache(maxsize=8192)
@@ -353,10 +359,10 @@ def _rest(event: Event) -> bytes:
     resource = event.resource or ""
     if event.operation == _FILE or is_execution(event):  # there it has a field
         resource = ""
-    return _call(operation_name(event), event.data, resource, event.error, event.folded, event.relayed)
+    of = _known_call if len(event.data) + len(resource) <= _SHORT else _call
+    return of(operation_name(event), event.data, resource, event.error, event.folded, event.relayed)
 
 
-@lru_cache(maxsize=8192)
 def _call(
     operation: str, data: str, resource: str, error: int, folded: Folded | None, relayed: Relayed | None
 ) -> bytes:
@@ -377,6 +383,9 @@ def _call(
             "tenant_id": relayed.tenant_id,
         }
     return inside(some(fields))
+
+
+_known_call: Final = lru_cache(maxsize=8192)(_call)
 
 
 # What was decided

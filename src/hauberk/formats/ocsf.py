@@ -38,6 +38,8 @@ _ELSE: Final = 99
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEPT: Final = 4096
+_SHORT: Final = 512
+"""Longer texts are not kept for the next time: they seldom come again, and many of them are much memory."""
 
 # activities
 _LAUNCH, _TERMINATE, _OPEN_PROCESS, _SET_USER = 1, 2, 3, 5
@@ -382,7 +384,8 @@ def _target(event: Event, executes: bool, frame: _Frame, flow: Flow) -> bytes:
         return b""
     if event.operation == _FILE_OPERATION:
         hashed = event.relayed.resource_hash if event.relayed else ""
-        return _file(resource, call_name(event) in _FOLDERS, hashed if _HEX.fullmatch(hashed) else "")
+        of = _known_file if len(resource) <= _SHORT else _file
+        return of(resource, call_name(event) in _FOLDERS, hashed if _HEX.fullmatch(hashed) else "")
     match event.operation:
         case Operation.PROCESS if executes:
             return b'"process":{%b}' % joined(frame.process, b'"cmd_line":' + encode(resource))
@@ -398,13 +401,15 @@ def _target(event: Event, executes: bool, frame: _Frame, flow: Flow) -> bytes:
             return _kernel(event.operation, event.details.get("capability") or call_name(event), resource)
 
 
-@lru_cache(maxsize=8192)
 def _file(path: str, is_folder: bool, hashed: str) -> bytes:
     file: Fields = {"name": base_name(path) or path or "unknown", "type_id": 2 if is_folder else 0}
     file |= some({"path": path})
     if hashed:
         file["hashes"] = [{"algorithm_id": 3, "algorithm": "SHA-256", "value": hashed}]
     return inside({"file": file})
+
+
+_known_file: Final = lru_cache(maxsize=8192)(_file)
 
 
 @lru_cache(maxsize=8192)
@@ -446,10 +451,10 @@ def _unmapped(event: Event) -> bytes:
     operation, resource = event.operation, event.resource or ""
     if operation <= _FILE_OPERATION:  # of a process or a file it has an attribute
         resource = ""
-    return _call(operation_name(event), event.data, resource, event.relayed)
+    of = _known_call if len(event.data) + len(resource) <= _SHORT else _call
+    return of(operation_name(event), event.data, resource, event.relayed)
 
 
-@lru_cache(maxsize=8192)
 def _call(operation: str, data: str, resource: str, relayed: Relayed | None) -> bytes:
     fields: Fields = {"Operation": operation, "Data": data, "Resource": resource}
     if relayed:
@@ -465,6 +470,9 @@ def _call(operation: str, data: str, resource: str, relayed: Relayed | None) -> 
             "component_name": relayed.component_name,
         }
     return inside(some(fields))
+
+
+_known_call: Final = lru_cache(maxsize=8192)(_call)
 
 
 def _counts(event: Event) -> Fields:
