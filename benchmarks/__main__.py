@@ -2,7 +2,18 @@
 
 import sys
 
-from benchmarks import agent, convert, formats, latency, overhead, policies, rules, soak, throughput, workloads
+from benchmarks import (
+    agent,
+    convert,
+    formats,
+    latency,
+    overhead,
+    policies,
+    rules,
+    soak,
+    throughput,
+    workloads,
+)
 
 BENCHMARKS = {
     "throughput": throughput.run,

@@ -27,8 +27,9 @@ _ASKED_KEPT: Final = 10_000
 """Questions for a runtime that does not answer."""
 
 _SETTLED_S: Final = 1.0
-_LIST_AGAIN_S: Final = 60.0
-"""When all is listed once more: soon after the connection, as a stream of changes may begin late; and then rarely."""
+_LIST_AGAIN_S: Final = 600.0
+"""When all is listed once more: soon after the connection, as a stream of changes may begin late; and then rarely, as
+nothing else is answered meanwhile."""
 
 _CLOSE_S: Final = 5.0
 
@@ -159,11 +160,9 @@ class Watcher:
                 now = time.monotonic()
                 if self._closing.is_set():
                     return
-                due = [
-                    at for at in (self._list_at, self._asked[0][0] if self._asked else None) if at is not None
-                ]
-                if runtime is None or min(due) > now:
-                    self._changed.wait(min(due) - now if runtime else None)
+                due = min(self._list_at, self._asked[0][0]) if self._asked else self._list_at
+                if runtime is None or due > now:
+                    self._changed.wait(due - now if runtime else None)
                     continue
                 question = heappop(self._asked) if self._asked and self._asked[0][0] <= now else None
                 if not question:

@@ -98,6 +98,22 @@ def test_exec_at_a_terminal(engine: Engine, agent: Program) -> None:
     assert "TTY" not in said_of(agent, "sleep 1000")[0]
 
 
+def test_one_container_is_wanted(docker: DockerDaemon, watch: Watcher) -> None:
+    """By its name, which comes after its first events; nothing is told of another."""
+    docker.load()
+    agent = watch(f"docker:{docker.socket}", HAUBERK_CONTAINERS="wanted")
+    for name in ("other", "wanted"):
+        container_id = docker.create(name, "/bin/busybox", "echo", f"mark-{name}")
+        docker.start_container(container_id)
+        docker.wait(container_id)
+        docker.remove(container_id)
+    wait_until(lambda: said_of(agent, "mark-wanted"), "the one is seen")
+    agent.stop()
+    agent.assert_clean()
+
+    assert {line["ContainerName"] for line in agent.lines()} == {"wanted"}
+
+
 def test_pod_of_podman(podman: PodmanDaemon, watch: Watcher) -> None:
     """A pod is its own, and so are its labels; its container that only waits is known for one."""
     podman.load()
