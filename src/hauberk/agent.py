@@ -62,6 +62,10 @@ _POLL_IDLE_S: Final = 0.02
 _GC_THRESHOLD: Final = 50_000
 """Events make no cycles, so looking for some at every few of them is work for nothing."""
 
+SWITCH_S: Final = 0.0005
+"""So long a thread keeps the interpreter while others wait for it, a tenth of what is usual, if there are several outputs:
+their threads want it back after every call that sends or saves something, and would wait more than they work."""
+
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
 Level: TypeAlias = Literal["INFO", "WARN", "ERROR"]
@@ -593,6 +597,8 @@ def run(config: Config, ledger: Ledger) -> None:
     with ExitStack() as stack:
         outputs = open_outputs(config, ledger, complain)
         stack.callback(outputs.close, _CLOSE_S)
+        if len(config.outputs) > 1:
+            sys.setswitchinterval(SWITCH_S)
         _on_signals(agent, outputs)
         receivers: list[Receiver] = [outputs]
         if config.grpc != "off":
