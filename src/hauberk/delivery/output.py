@@ -319,20 +319,22 @@ class Output:
             self._notify_all()
 
     def _fail(self, problem: str) -> None:
+        """Tell what is wrong, once; if something else is wrong then, that too, but not all the time."""
         if not self._problem:
             self._told.pop("failing", None)
-        self._problem = problem
-        waits = "on disk" if self._spool else "in memory"
-        self._tell(
-            "failing",
-            f"{problem}; it is tried again, and what comes meanwhile waits {waits} as far as there is room",
-        )
+        if problem != self._problem:
+            self._problem = problem
+            waits = "on disk" if self._spool else "in memory"
+            self._tell(
+                "failing",
+                f"{problem}; it is tried again, and what comes meanwhile waits {waits} as far as there is room",
+            )
 
     def _works(self) -> None:
         self._backoff.reset()
         if self._problem:
             self._problem = ""
-            self._complain("works again")
+            self._complain("the output works again")
 
     # The thread that saves
 

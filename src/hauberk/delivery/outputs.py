@@ -12,6 +12,7 @@ import msgspec
 from hauberk.config import Choice, Config, OutputConfig, Step, check, locate
 from hauberk.delivery.encoder import Encoder
 from hauberk.delivery.output import Output
+from hauberk.delivery.retry import Backoff
 from hauberk.delivery.spool import Spool
 from hauberk.errors import ConfigError
 from hauberk.formats import FORMATS, Format
@@ -22,6 +23,8 @@ from hauberk.sinks import SINKS, SinkSettings, dressed, is_local, usual_format
 
 _STDOUT: Final = 1
 _SPOOL_BYTES: Final = 256 << 20
+_LOCAL_RETRY_S: Final = 1.0
+"""A disk of ours is not spared by patience."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -110,6 +113,7 @@ def open_outputs(
                     queue_bytes=plan.settings.queue_bytes or config.queue_bytes,
                     complain=tell,
                     spool=spool,
+                    backoff=Backoff(limit_s=_LOCAL_RETRY_S) if is_local(plan.sink) else Backoff(),
                 )
             )
         undo.pop_all()

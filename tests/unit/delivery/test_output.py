@@ -190,7 +190,7 @@ def test_failing_sink_is_tried_again() -> None:
     assert sink.numbers == [1, 2, 3]
     assert [
         "no; it is tried again, and what comes meanwhile waits in memory as far as there is room",
-        "works again",
+        "the output works again",
     ] == trial.said
 
 
