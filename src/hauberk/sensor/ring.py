@@ -14,8 +14,8 @@ from hauberk.sensor.libbpf import Map
 BUSY: Final = 1 << 31
 DISCARDED: Final = 1 << 30
 HEADER: Final = struct.Struct("<II")
-_BATCH_BYTES: Final = 256 << 10
-"""Large enough that a batch costs little beside its records, small enough for the processor's cache."""
+BATCH_BYTES: Final = 32 << 10
+"""Small enough for what becomes of a batch to stay in the processor's cache; no record is larger."""
 
 
 class Ring:
@@ -48,7 +48,7 @@ class Ring:
         """Whether all that had been written at `position` has been read."""
         return self._consumed[0] >= position
 
-    def read(self, limit_bytes: int = _BATCH_BYTES) -> bytes:
+    def read(self, limit_bytes: int = BATCH_BYTES) -> bytes:
         """The complete entries that wait, at most about `limit_bytes` of them: a batch, perhaps empty.
 
         Their room is given back to the kernel before this returns.
