@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from benchmarks.agent import cpu_s, memory_mib
 from hauberk.abi import Operation
-from hauberk.agent import SWITCH_S
+from hauberk.agent import expect_threads
 from hauberk.config import read_config
 from hauberk.delivery.outputs import open_outputs
 from hauberk.metrics import Ledger
@@ -196,7 +196,7 @@ def run() -> None:
     """Print memory over time and the account."""
     from hauberk.cli.ledger import print_ledger
 
-    sys.setswitchinterval(SWITCH_S)  # as the agent with several outputs
+    expect_threads()
     minutes = float(os.environ.get("SOAK_MINUTES", "10"))
     rate = int(os.environ.get("SOAK_RATE", "20000"))
     report = soak(

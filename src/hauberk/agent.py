@@ -4,6 +4,7 @@ The only place where the edges meet. One thread reads the ring buffer, makes eve
 output writes in a thread of its own.
 """
 
+import ctypes
 import gc
 import os
 import platform
@@ -16,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
@@ -62,9 +63,11 @@ _POLL_IDLE_S: Final = 0.02
 _GC_THRESHOLD: Final = 50_000
 """Events make no cycles, so looking for some at every few of them is work for nothing."""
 
-SWITCH_S: Final = 0.0005
-"""So long a thread keeps the interpreter while others wait for it, a tenth of what is usual, if there are several outputs:
-their threads want it back after every call that sends or saves something, and would wait more than they work."""
+_SWITCH_S: Final = 0.0005
+"""So long a thread keeps the interpreter while others wait for it: a tenth of what is usual."""
+
+_MALLOC: Final = {-8: 2, -3: 128 << 10}
+"""M_ARENA_MAX and M_MMAP_THRESHOLD of the C library."""
 
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
@@ -591,6 +594,16 @@ def _fold(events: list[Event], throttle: Throttle, now_ns: int, ledger: Ledger) 
     return told + summaries
 
 
+def expect_threads() -> None:
+    """Settings of the process for several outputs, each with threads of its own."""
+    # they want the interpreter back after every call that sends or saves, and would wait more than they work
+    sys.setswitchinterval(_SWITCH_S)
+    # each would have a heap of its own, in whose holes what is written and read in large pieces stays for good
+    with suppress(AttributeError):  # another C library has no such thing
+        for parameter, value in _MALLOC.items():
+            ctypes.CDLL(None).mallopt(parameter, value)
+
+
 def run(config: Config, ledger: Ledger) -> None:
     """Run the agent until SIGINT or SIGTERM; the ledger is complete afterwards."""
     agent = Agent(config, ledger)
@@ -598,7 +611,7 @@ def run(config: Config, ledger: Ledger) -> None:
         outputs = open_outputs(config, ledger, complain)
         stack.callback(outputs.close, _CLOSE_S)
         if len(config.outputs) > 1:
-            sys.setswitchinterval(SWITCH_S)
+            expect_threads()
         _on_signals(agent, outputs)
         receivers: list[Receiver] = [outputs]
         if config.grpc != "off":
