@@ -1,5 +1,6 @@
 """What goes wrong between an agent and its cluster: it keeps what it knows, says so once, and catches up."""
 
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -65,6 +66,25 @@ def test_a_server_that_is_gone_and_comes_back(
     wait_until(lambda: follower.find(OTHER) and not follower.find(ID), "it has caught up")
     wait_until(lambda: problem(follower, "pods") is None, "all is well")
     assert follower.said_of("pods of the cluster are followed again") == 1
+
+
+def test_a_server_that_is_slow(
+    api: Api, server: ApiServer, namespace: Object, node: str, access: Access
+) -> None:
+    """Is waited for by threads of its own: who takes what they found never waits."""
+    make_pod(api, namespace, node)
+    server.delay_s = 1.0
+    follower = Follower(access, node)
+    try:
+        begun = time.monotonic()
+        for _ in range(100):
+            follower.hear()
+        assert time.monotonic() - begun < server.delay_s
+        wait_until(lambda: follower.find(ID), "it is known in the end")
+        assert follower.said == []
+    finally:
+        server.delay_s = 0.0
+        follower.close()
 
 
 def test_history_that_is_forgotten(

@@ -392,3 +392,16 @@ def test_the_hosts_labels_select_its_policies(tables: FakeTables, installed: Ins
 
     assert [each.policy.name for each in installed.rules_of(HOST)] == ["h"]
     assert installed.holders() == {host_policy("h").identity: 1}
+
+
+def test_what_does_not_fit_keeps_nobody_else_out(tables: FakeTables, installed: Installed) -> None:
+    """It is left out and named; others come, change and go; and what was held of it before is held still."""
+    installed.replace([policy("p"), policy("unfit", app="db")])
+    refused = installed.replace_what_fits([policy("p", "/etc/passwd"), policy("q"), UNFIT])
+
+    assert list(refused) == [UNFIT.identity]
+    assert refused[UNFIT.identity]
+    assert {each.name for each in installed.policies} == {"p", "q", "unfit"}
+    assert [each.policy.name for each in installed.rules_of(DB)] == ["unfit"]
+    assert installed.replace_what_fits([policy("q")]) == {}
+    assert [each.policy.name for each in installed.rules_of(WEB)] == ["q"]
