@@ -120,4 +120,4 @@ class PolicyError(HauberkError):
 class RuntimeUnreachable(HauberkError):
     """A container runtime does not answer; what it is asked is to be asked again."""
 
-    exit_code = 7
+    exit_code = 9

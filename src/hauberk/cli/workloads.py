@@ -45,7 +45,7 @@ def workloads(
 ) -> None:
     """List the containers that the runtimes of this machine know, and the policies that select them.
 
-    Asks the runtimes themselves, as the agent does; no agent need run. The exit code is 7 if a runtime
+    Asks the runtimes themselves, as the agent does; no agent need run. The exit code is 9 if a runtime
     that is there does not answer, or there is none.
     """
     settings = read_config(config)
