@@ -49,7 +49,7 @@ from hauberk.sensor.pins import Pins
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
-from hauberk.sensor.ring import Ring
+from hauberk.sensor.rings import Rings
 from hauberk.sensor.tables import TRACED, TRACED_ALL
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Agent:
         self._told_invalid: set[tuple[tuple[str, str, str], int]] = set()
         self._is_first_refresh = True
         self._statuses_stale = True
-        self._alerts: Ring | None = None
+        self._rings: Rings | None = None
         self._pins = Pins()
         self._pinned: Path | None = None
         self._refresh()
@@ -382,8 +382,10 @@ class Agent:
                 self._pinned = self._pins.make()
             else:
                 complain(f"no bpffs is mounted on {PINS_MOUNT}: what is enforced ends with the agent")
-        self._alerts = self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned)
-        self._bell.listen_to(self._alerts.fd)
+        alerts = self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned)
+        self._bell.listen_to(alerts.fd)
+        assert self._rings
+        self._rings.alerts = alerts
         keys = _secret(), _secret()
         self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
         defaults = _defaults(self._config)
@@ -432,6 +434,7 @@ class Agent:
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
+            rings = self._rings = Rings(ring, self.pipeline.knows_who)
             complain(
                 f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}", "INFO"
             )
@@ -450,7 +453,7 @@ class Agent:
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
-                batch = self._read(ring)
+                batch = rings.read()
                 told = self._take_news()
                 if batch or told or self.waiting:
                     yield batch  # or time passes
@@ -468,25 +471,12 @@ class Agent:
                     next_refresh = time.monotonic() + 1
                     yield b""  # time passes
             self._kernel.detach()
-            while batch := self._read(ring):
+            while batch := rings.read():
                 yield batch
             if self._pinned:
                 complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
             self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
-
-    def _read(self, ring: Ring) -> bytes:
-        """One batch of what waits. Alerts come first; behind the records before them only if those must say who acts."""
-        alerts = self._alerts.read() if self._alerts else b""
-        if not alerts:
-            return ring.read()
-        if self.pipeline.knows_who(alerts):
-            return alerts
-        batches = []
-        written = ring.written()
-        while not ring.is_read(written) and (batch := ring.read()):
-            batches.append(batch)
-        return b"".join((*batches, alerts))
 
     def refresh_ledger(self) -> None:
         """Take over the kernel's counts, if its programs are loaded."""
