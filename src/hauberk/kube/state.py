@@ -197,7 +197,7 @@ class State:
             elif count and has_lsm:
                 status = NodeStatus("Enforced", generation, count)
             elif count:
-                problem = "its kernel takes no BPF-LSM programs: what is to be blocked is only told"
+                problem = "there is no BPF-LSM, or `enforce` is not auto: what is to be blocked is only told"
                 status = NodeStatus("Observed", generation, count, (problem,))
             found[identity] = each, status
         return found

@@ -157,7 +157,7 @@ OF_A_FILE = replace(POLICY, file="/etc/p.yaml")
                 "Observed",
                 3,
                 2,
-                ("its kernel takes no BPF-LSM programs: what is to be blocked is only told",),
+                ("there is no BPF-LSM, or `enforce` is not auto: what is to be blocked is only told",),
             ),
         ),
         (0, {IDENTITY: POLICY}, True, {}, None),
