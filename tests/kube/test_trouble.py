@@ -328,3 +328,18 @@ def test_bytes_that_are_no_kubernetes(server: ApiServer, node: str) -> None:
         follower.close()
         other.shutdown()
         other.server_close()
+
+
+def test_an_object_that_is_none(
+    api: Api, server: ApiServer, namespace: Object, node: str, access: Access
+) -> None:
+    """One that is not as documented is named; the others are known."""
+    with server.changed:
+        server.keep("pods", ("x", "broken"), {"metadata": {"name": 1}, "spec": {"nodeName": node}}, "ADDED")
+    make_pod(api, namespace, node)
+    follower = Follower(access, node)
+    try:
+        wait_until(lambda: follower.find(ID), "the good one is known")
+        assert follower.said_of("an object of pods is not what Kubernetes documents") == 1
+    finally:
+        follower.close()

@@ -32,6 +32,8 @@ PLURALS: Final[dict[Kind, str]] = {
 _CONTROLLERS: Final = {"ReplicaSet": "/apis/apps/v1", "Job": "/apis/batch/v1"}
 """What is owned by others, and where it is asked for."""
 
+_OWNERS_KEPT: Final = 4096
+
 
 class _Reference(msgspec.Struct, frozen=True):
     kind: str
@@ -116,12 +118,10 @@ class Owners:
             self.problem = str(error)
             return None
         self.problem = None
+        if len(self._above) >= _OWNERS_KEPT:
+            self._above.clear()
         self._above[reference.uid] = above
         return above
-
-    def forget(self, known: set[str]) -> None:
-        """Keep only what is asked for of these controllers."""
-        self._above = {uid: above for uid, above in self._above.items() if uid in known}
 
 
 def _controller(meta: _Meta) -> _Reference | None:

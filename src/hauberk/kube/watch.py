@@ -202,7 +202,7 @@ class Watch(Generic[T]):
     def _noun(self, raw: bytes) -> T | None:
         try:
             return self.resource.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors are of the first kind
             self._complain(f"an object of {self.resource.name} is not what Kubernetes documents: {error}")
             return None
 
