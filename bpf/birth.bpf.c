@@ -84,7 +84,7 @@ int BPF_PROG(birth_mkdir, struct cgroup *cgroup, const char *path)
 	if (!selection || cgroup->root->hierarchy_id != selection->cgroup_hierarchy)
 		return 0;
 	/* one that is made inside a container belongs to that */
-	if (is_container(cgroup) && !subject_id_of(cgroup))
+	if (is_container(cgroup) && !container_of_cgroup(cgroup))
 		bpf_map_update_elem(&subjects, &id, &unknown, BPF_NOEXIST);
 	return 0;
 }

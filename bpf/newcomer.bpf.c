@@ -22,12 +22,12 @@ static __always_inline int mark_first(struct task_struct *task, struct task_stru
 	return mark(task, first);
 }
 
-/* True if @to is in a container that @from is not in: it has an entry of its own among the subjects. */
+/* True if @to is in a container that @from is not in; what a container makes inside of itself is no other one. */
 static __always_inline bool is_another(struct cgroup *from, struct cgroup *to)
 {
-	__u64 there = subject_id_of(to);
+	__u64 there = container_of_cgroup(to);
 
-	return there && there != subject_id_of(from);
+	return there && there != container_of_cgroup(from);
 }
 
 SEC("fentry/cgroup_attach_task")

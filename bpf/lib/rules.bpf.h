@@ -111,12 +111,25 @@ static long subject_step(__u32 step, struct subject_walk *walk)
 	return 0;
 }
 
-/* The container that @cgroup is, or lies in, as far as it is a subject; 0: none. */
-static __always_inline __u64 subject_id_of(struct cgroup *cgroup)
+static long outermost_step(__u32 step, struct subject_walk *walk)
+{
+	struct cgroup *cgroup = walk->cgroup;
+	__u64 met = walk->id;
+
+	if (subject_step(step, walk)) {
+		if (walk->id == met) /* the root */
+			return 1;
+		walk->cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
+	}
+	return 0;
+}
+
+/* The outermost container that @cgroup is or lies in, as far as it is a subject; 0: none. */
+static __always_inline __u64 container_of_cgroup(struct cgroup *cgroup)
 {
 	struct subject_walk walk = {.cgroup = cgroup};
 
-	bpf_loop(CGROUP_DEPTH, subject_step, &walk, 0);
+	bpf_loop(CGROUP_DEPTH, outermost_step, &walk, 0);
 	return walk.id;
 }
 

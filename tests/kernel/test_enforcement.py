@@ -785,13 +785,20 @@ def nested(guard: Guard, action: Callable[[], object]) -> Callable[[], object]:
     return act
 
 
-def test_nested_cgroup(guard: Guard, there: Path) -> None:
-    """A container in the container has its rules."""
+@pytest.mark.parametrize("is_known", [False, True])
+def test_nested_cgroup(guard: Guard, there: Path, is_known: bool) -> None:
+    """A container in the container has its rules, and who goes there does not come from outside."""
     guard.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+    below = guard.cgroup / "nested"
+    below.mkdir()
+    below_id = below.stat().st_ino
+    if is_known:
+        guard.installed.learn(below_id, guard.workload)
     try:
         done = guard.act(nested(guard, read(there / "secret")))
     finally:
-        (guard.cgroup / "nested").rmdir()
+        guard.installed.forget(below_id)
+        below.rmdir()
 
     assert len(done.alerts) == 1
     assert done.error == (errno.EACCES if guard.denies else 0)
