@@ -76,6 +76,7 @@ def agent(api: Api, server: ApiServer, container: Container, tmp_path: Path) -> 
         "HAUBERK_POLICIES": str(tmp_path / "policies"),
         "HAUBERK_ENFORCE": "observe",
         "HAUBERK_HOST_VISIBILITY": "none",
+        "HAUBERK_ALERT_THROTTLING": "false",
     }
     running = Program((sys.executable, "-m", "hauberk", "agent"), tmp_path, settings)
     wait_until(
@@ -174,3 +175,26 @@ def test_from_pod_to_alert(
     agent.stop()
     agent.assert_clean()
     assert agent.count(r"(?m)^file .* visibility ([\d,]+)") > 0
+
+
+def test_a_namespace_has_its_posture(
+    api: Api, agent: Program, container: Container, namespace: Object, tmp_path: Path
+) -> None:
+    """What no Allow rule covers is audited, until the namespace says block: then that is what alerts say."""
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    make_pod(api, namespace, NODE, container_id=container.id)
+    api.create(policy(namespace, "allow", action="Allow", file={"matchPaths": [{"path": "/etc/hostname"}]}))
+
+    def actions() -> set[str]:
+        before = len(told_of(agent, container, "MatchedPolicy"))
+        container.run("/bin/cat", str(secret))
+        alerts = told_of(agent, container, "MatchedPolicy")[before:]
+        assert {line["PolicyName"] for line in alerts} <= {"DefaultPosture"}
+        return {line["Action"] for line in alerts}
+
+    wait_until(lambda: actions() == {"Audit"}, "what is not allowed is audited")
+    api.change(namespace, {"metadata": {"annotations": {"kubearmor-file-posture": "block"}}})
+    wait_until(lambda: actions() == {"Audit (Block)"}, "it would be blocked")
+    agent.stop()
+    agent.assert_clean()
