@@ -8,7 +8,7 @@ Command lines, paths and the like are the words of whoever is watched. So
 * only what has the type of a key is put under it.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -17,13 +17,13 @@ from msgspec import Meta
 from hauberk import __version__
 from hauberk.abi import Operation
 from hauberk.formats import Format
+from hauberk.formats.frames import ByProcess, ByWorkload
 from hauberk.formats.names import base_name, class_name, is_execution, operation_name, result_name
 from hauberk.formats.network import NO_FLOW, Flow, flow_of
 from hauberk.formats.severity import severity
 from hauberk.formats.techniques import techniques
-from hauberk.model.event import Event, Folded, Node, Relayed
+from hauberk.model.event import Event, Folded, Relayed
 from hauberk.model.policy import Verdict
-from hauberk.model.workload import Workload
 
 _NAMES: Final = {
     "Process": "Process execution",
@@ -101,9 +101,8 @@ class Cef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class _Frame(NamedTuple):
-    """What nearly all events of one process have in common, written once."""
+    """What nearly all events of one process have in common."""
 
-    made_of: tuple[object, ...]
     source: str
     process: str
 
@@ -111,8 +110,6 @@ class _Frame(NamedTuple):
 class _Place(NamedTuple):
     """The same of one workload."""
 
-    node: Node
-    workload: Workload
     labels: str
     names: str
     place: str
@@ -166,8 +163,9 @@ class _Writer:
         self._escapes = _Escapes(
             {ord("\\"): "\\\\", ord("="): self._equals, ord("\n"): "\\n", ord("\r"): "\\r"}
         )
-        self._frames: dict[tuple[int, bool], _Frame] = {}
-        self._places: dict[str | None, _Place] = {}
+        self._acting = ByProcess(partial(self._frame, executes=False))
+        self._executing = ByProcess(partial(self._frame, executes=True))
+        self._places = ByWorkload(self._place)
         self._sorts: dict[tuple[object, ...], _Sort] = {}
         # what comes again and again is written once
         self._known_pair = lru_cache(maxsize=8192)(self._pair)
@@ -181,7 +179,8 @@ class _Writer:
         """One line."""
         verdict, relayed = event.verdict, event.relayed
         executes = is_execution(event)
-        sort, frame, place = self._sort(event, executes), self._frame(event, executes), self._place(event)
+        sort, place = self._sort(event, executes), self._places.of(event)
+        frame = (self._executing if executes else self._acting).of(event)
         decision = self._known_decision(verdict) if verdict else _UNDECIDED
         flow = flow_of(event) if event.operation == _NETWORK else NO_FLOW
         folded = _counted(event.folded) if event.folded else ""
@@ -212,28 +211,8 @@ class _Writer:
 
     # What is known of whoever acted
 
-    def _frame(self, event: Event, executes: bool) -> _Frame:
-        made_of = (
-            event.process,
-            event.source,
-            event.parent_executable,
-            event.host_ppid,
-            event.ppid,
-            event.pid,
-            event.uid,
-            event.user,
-            event.cwd,
-            event.tty,
-            event.exec_session,
-        )
-        key = event.host_pid, executes
-        frame = self._frames.get(key)
-        if frame is None or frame.made_of != made_of:
-            if len(self._frames) >= _KEPT:
-                self._frames.clear()
-            frame = _Frame(made_of, self._source(event), self._process(event, executes))
-            self._frames[key] = frame
-        return frame
+    def _frame(self, event: Event, *, executes: bool) -> _Frame:
+        return _Frame(self._source(event), self._process(event, executes))
 
     def _source(self, event: Event) -> str:
         if not self._is_full:
@@ -272,11 +251,6 @@ class _Writer:
 
     def _place(self, event: Event) -> _Place:
         node, workload = event.node, event.workload
-        known = self._places.get(workload.container_id)
-        if known is not None and known.node == node and known.workload == workload:
-            return known
-        if len(self._places) >= _KEPT:
-            self._places.clear()
         owner = workload.owner
         labels = ",".join(f"{key}={value}" for key, value in workload.labels.items())
         names = (
@@ -292,9 +266,7 @@ class _Writer:
             self._pair("deviceExternalId", node.node_id or ""),
             self._pair("dvchost", node.host),
         )
-        made = _Place(node, workload, self._own("Labels", labels), "".join(names), "".join(place))
-        self._places[workload.container_id] = made
-        return made
+        return _Place(self._own("Labels", labels), "".join(names), "".join(place))
 
     # What is known of what was done
 

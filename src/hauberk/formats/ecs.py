@@ -2,7 +2,7 @@
 
 import errno
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from hauberk.abi import Operation
 from hauberk.formats import Format
 from hauberk.formats.fragments import Fields, encode, inside, joined, some
+from hauberk.formats.frames import ByProcess, ByWorkload
 from hauberk.formats.image import image_of
 from hauberk.formats.names import (
     base_name,
@@ -23,9 +24,8 @@ from hauberk.formats.network import NO_FLOW, Endpoint, Flow, flow_of
 from hauberk.formats.printable import printable_json
 from hauberk.formats.severity import severity
 from hauberk.formats.techniques import techniques
-from hauberk.model.event import Event, Folded, Node, Relayed
+from hauberk.model.event import Event, Folded, Relayed
 from hauberk.model.policy import Action, Verdict
-from hauberk.model.workload import Workload
 
 _VERSION: Final = "9.4.0"
 _KEPT: Final = 4096
@@ -67,22 +67,13 @@ class Ecs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class _Frame(NamedTuple):
-    """What nearly all events of one process have in common, written once."""
+    """What nearly all events of one process have in common."""
 
-    made_of: tuple[object, ...]
     process: bytes
     """Left open, for the command line."""
 
     user: bytes
     rest: bytes
-
-
-class _Place(NamedTuple):
-    """The same of one workload."""
-
-    node: Node
-    workload: Workload
-    fields: bytes
 
 
 class _Decision(NamedTuple):
@@ -99,14 +90,15 @@ class _Writer:
     """Writes events."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[int, bool], _Frame] = {}
-        self._places: dict[str | None, _Place] = {}
+        self._acting = ByProcess(partial(_frame, executes=False))
+        self._executing = ByProcess(partial(_frame, executes=True))
+        self._places = ByWorkload(_where)
         self._kinds: dict[tuple[object, ...], bytes] = {}
 
     def encode(self, event: Event) -> bytes:
         """One object."""
         verdict, executes = event.verdict, is_execution(event)
-        frame, place = self._frame(event, executes), self._place(event)
+        frame = (self._executing if executes else self._acting).of(event)
         decision = _decision(verdict) if verdict else _UNDECIDED
         command = encode(event.resource) if executes and event.resource else b""
         second, rest_ns = divmod(event.time_ns, 1_000_000_000)
@@ -124,7 +116,7 @@ class _Writer:
                 b'"process":{%b}' % joined(frame.process, b'"command_line":' + command if command else b""),
                 frame.user,
                 _object(event),
-                place.fields,
+                self._places.of(event),
                 decision.fields,
                 b'"kubearmor":{%b}' % joined(_rest(event), frame.rest, decision.rest),
             )
@@ -168,39 +160,6 @@ class _Writer:
         known = self._kinds[key] = inside(fields)
         return known
 
-    def _frame(self, event: Event, executes: bool) -> _Frame:
-        made_of = (
-            event.process,
-            event.parent_executable,
-            event.host_ppid,
-            event.ppid,
-            event.pid,
-            event.uid,
-            event.user,
-            event.cwd,
-            event.tty,
-            event.exec_session,
-            event.relayed,
-            event.source,
-        )
-        key = event.host_pid, executes
-        frame = self._frames.get(key)
-        if frame is None or frame.made_of != made_of:
-            if len(self._frames) >= _KEPT:
-                self._frames.clear()
-            frame = self._frames[key] = _make_frame(event, executes, made_of)
-        return frame
-
-    def _place(self, event: Event) -> _Place:
-        node, workload = event.node, event.workload
-        known = self._places.get(workload.container_id)
-        if known is not None and known.node == node and known.workload == workload:
-            return known
-        if len(self._places) >= _KEPT:
-            self._places.clear()
-        made = self._places[workload.container_id] = _Place(node, workload, inside(_where(node, workload)))
-        return made
-
 
 @lru_cache(maxsize=64)
 def _second(second: int) -> bytes:
@@ -210,7 +169,7 @@ def _second(second: int) -> bytes:
 # Who and where
 
 
-def _make_frame(event: Event, executes: bool, made_of: tuple[object, ...]) -> _Frame:
+def _frame(event: Event, *, executes: bool) -> _Frame:
     relayed = event.relayed
     parent = {"pid": event.host_ppid} | _image(event.parent_executable or "")
     process = {"pid": event.host_pid, "vpid": event.pid} | _image(event.process.executable)
@@ -233,14 +192,15 @@ def _make_frame(event: Event, executes: bool, made_of: tuple[object, ...]) -> _F
         }
     )
     user = {"user": {"id": str(event.uid)} | some({"name": event.user})}
-    return _Frame(made_of, inside(process), inside(user), inside(rest))
+    return _Frame(inside(process), inside(user), inside(rest))
 
 
 def _image(path: str) -> Fields:
     return {"executable": path, "name": base_name(path)} if path else {}
 
 
-def _where(node: Node, workload: Workload) -> Fields:
+def _where(event: Event) -> bytes:
+    node, workload = event.node, event.workload
     fields: Fields = {"host": {"name": node.host, "hostname": node.host} | some({"id": node.node_id})}
     labels = [f"{key}={value}" for key, value in workload.labels.items()]
     if not workload.is_host:
@@ -270,7 +230,7 @@ def _where(node: Node, workload: Workload) -> Fields:
         )
     elif labels and "container" in fields:
         fields["container"]["labels"] = workload.labels
-    return fields
+    return inside(fields)
 
 
 # What was done

@@ -17,11 +17,11 @@ import msgspec
 from msgspec.structs import replace
 
 from hauberk.formats import Format
+from hauberk.formats.frames import ByProcess, ByWorkload
 from hauberk.formats.names import operation_name, result_name, type_name
 from hauberk.formats.printable import printable_json
-from hauberk.model.event import Event, Node, Relayed
+from hauberk.model.event import Event, Relayed
 from hauberk.model.policy import Verdict
-from hauberk.model.workload import Workload
 
 _CAPITALS: Final = {"id", "pid", "ppid", "tty", "uid"}
 
@@ -149,17 +149,8 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
 class _Frame(msgspec.Struct, frozen=True):
     """What encloses the `What` of a log: the same bytes for nearly everything that one process does."""
 
-    made_of: tuple[object, ...]
     who: bytes
     where: bytes
-
-
-class _Known(msgspec.Struct, frozen=True):
-    """What the `Who` of a workload reads."""
-
-    node: Node
-    workload: Workload
-    who: bytes
 
 
 class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,13 +187,6 @@ class KubeArmor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 _NOTHING: Final = Relayed()
-_FRAMES_KEPT: Final = 4096
-_frames: dict[int, _Frame] = {}
-"""The last frame by host PID. Without them, an event takes twice as long."""
-
-_workloads: dict[str | None, _Known] = {}
-"""The same by container."""
-
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -211,7 +195,7 @@ def encode(event: Event) -> bytes:
     if event.verdict is not None:
         return _encode_alert(event, event.verdict)
     second, rest_ns = divmod(event.time_ns, 1_000_000_000)
-    frame = _frame(event)
+    frame = _frames.of(event)
     what = _encode(
         What(  # by position: by keyword it takes twice as long
             operation_name(event),
@@ -245,7 +229,9 @@ def _encode_alert(event: Event, verdict: Verdict) -> bytes:
         _where(event),
         _account(event),
     )
-    return b"".join((_opening(second), b'%06dZ",' % (rest_ns // 1000), _joined(_who(event), inside), b"}"))
+    return b"".join(
+        (_opening(second), b'%06dZ",' % (rest_ns // 1000), _joined(_whos.of(event), inside), b"}")
+    )
 
 
 def _alert_data(event: Event) -> dict[str, str]:
@@ -276,38 +262,15 @@ def _opening(second: int) -> bytes:
 
 
 def _frame(event: Event) -> _Frame:
-    made_of = (
-        event.process,
-        event.workload,
-        event.source,
-        event.parent_executable,
-        event.host_ppid,
-        event.ppid,
-        event.pid,
-        event.uid,
-        event.user,
-        event.cwd,
-        event.tty,
-        event.node,
-        event.exec_session,
-        event.relayed,
-    )
-    frame = _frames.get(event.host_pid)
-    if frame is None or frame.made_of != made_of:
-        if len(_frames) >= _FRAMES_KEPT:
-            _frames.clear()
-        frame = _frames[event.host_pid] = _make_frame(event, made_of)
-    return frame
-
-
-def _make_frame(event: Event, made_of: tuple[object, ...]) -> _Frame:
     origin = Origin(type=type_name(event), source=event.source)
     where = _inside(_where(event), _account(event))
     return _Frame(
-        made_of,
-        _joined(_who(event), _inside(_names(event), _numbers(event), origin)) + b",",
+        _joined(_whos.of(event), _inside(_names(event), _numbers(event), origin)) + b",",
         (b"," + where if where else b"") + b"}",
     )
+
+
+_frames: Final = ByProcess(_frame)
 
 
 def _joined(*runs: bytes) -> bytes:
@@ -322,9 +285,6 @@ def _inside(*parts: msgspec.Struct) -> bytes:
 def _who(event: Event) -> bytes:
     """`Who`, without the braces."""
     node, workload, owner = event.node, event.workload, event.workload.owner
-    known = _workloads.get(workload.container_id)
-    if known is not None and known.node == node and known.workload == workload:
-        return known.who
     who = Who(
         cluster_name=node.cluster,
         host_name=node.host,
@@ -336,10 +296,10 @@ def _who(event: Event) -> bytes:
         container_name=workload.container_name or "",
         container_image=workload.image or "",
     )
-    if len(_workloads) >= _FRAMES_KEPT:
-        _workloads.clear()
-    made = _workloads[workload.container_id] = _Known(node, workload, _inside(who))
-    return made.who
+    return _inside(who)
+
+
+_whos: Final = ByWorkload(_who)
 
 
 def _names(event: Event) -> Names:

@@ -7,7 +7,7 @@ findings only, a Detection Finding around it. What the schema has no attribute f
 
 import errno
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -16,13 +16,14 @@ from hauberk import __version__
 from hauberk.abi import Operation
 from hauberk.formats import Format
 from hauberk.formats.fragments import Fields, encode, inside, joined, some
+from hauberk.formats.frames import ByProcess, ByWorkload
 from hauberk.formats.image import Image, image_of
 from hauberk.formats.names import base_name, call_name, class_name, is_execution, operation_name, result_name
 from hauberk.formats.network import NO_FLOW, Endpoint, Flow, flow_of
 from hauberk.formats.printable import printable_json
 from hauberk.formats.severity import severity
 from hauberk.formats.techniques import techniques
-from hauberk.model.event import Event, Node, Relayed
+from hauberk.model.event import Event, Relayed
 from hauberk.model.policy import Action, Verdict
 from hauberk.model.workload import Workload
 
@@ -85,9 +86,8 @@ class Ocsf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class _Frame(NamedTuple):
-    """What nearly all events of one process have in common, written once."""
+    """What nearly all events of one process have in common."""
 
-    made_of: tuple[object, ...]
     actor: bytes
     process: bytes
     unmapped: bytes
@@ -96,8 +96,6 @@ class _Frame(NamedTuple):
 class _Place(NamedTuple):
     """The same of one workload."""
 
-    node: Node
-    workload: Workload
     device: bytes
     resources: bytes
     unmapped: bytes
@@ -120,8 +118,9 @@ class _Writer:
     def __init__(self, settings: Ocsf) -> None:
         self._version = settings.version
         self._finds = settings.alerts == "finding"
-        self._frames: dict[int, _Frame] = {}
-        self._places: dict[str | None, _Place] = {}
+        self._acting = ByProcess(partial(_frame, executes=False))
+        self._executing = ByProcess(partial(_frame, executes=True))
+        self._places = ByWorkload(_place)
         self._heads: dict[tuple[object, ...], bytes] = {}
         self._known_decision = lru_cache(maxsize=1024)(_decision)
 
@@ -130,7 +129,8 @@ class _Writer:
         verdict = event.verdict
         executes = is_execution(event)
         flow = flow_of(event) if event.operation == _NETWORK_OPERATION else NO_FLOW
-        frame, place = self._frame(event, executes), self._place(event)
+        frame = (self._executing if executes else self._acting).of(event)
+        place = self._places.of(event)
         decision = self._known_decision(verdict) if verdict else _UNDECIDED
         target = _target(event, executes, frame, flow)
         if verdict and self._finds:
@@ -212,45 +212,11 @@ class _Writer:
         head = self._heads[key] = b'%b,"metadata":{%b' % (inside(fields), inside(metadata))
         return head
 
-    def _frame(self, event: Event, executes: bool) -> _Frame:
-        made_of = (
-            executes,
-            event.process,
-            event.workload,
-            event.source,
-            event.parent_executable,
-            event.host_ppid,
-            event.ppid,
-            event.pid,
-            event.uid,
-            event.user,
-            event.cwd,
-            event.tty,
-            event.exec_session,
-            event.relayed,
-        )
-        frame = self._frames.get(event.host_pid)
-        if frame is None or frame.made_of != made_of:
-            if len(self._frames) >= _KEPT:
-                self._frames.clear()
-            frame = self._frames[event.host_pid] = _make_frame(event, executes, made_of)
-        return frame
-
-    def _place(self, event: Event) -> _Place:
-        node, workload = event.node, event.workload
-        known = self._places.get(workload.container_id)
-        if known is not None and known.node == node and known.workload == workload:
-            return known
-        if len(self._places) >= _KEPT:
-            self._places.clear()
-        made = self._places[workload.container_id] = _make_place(node, workload)
-        return made
-
 
 # Who and where
 
 
-def _make_frame(event: Event, executes: bool, made_of: tuple[object, ...]) -> _Frame:
+def _frame(event: Event, *, executes: bool) -> _Frame:
     """Who executes is the parent, and the process is what it acts on; else the process acts."""
     user = some({"name": event.user}) | {"uid": str(event.uid)}
     name, parent = event.process.executable, event.parent_executable or ""
@@ -277,14 +243,10 @@ def _make_frame(event: Event, executes: bool, made_of: tuple[object, ...]) -> _F
         unmapped["PPID"] = event.ppid
     if executes:
         actor = {"process": above, "user": user}
-        return _Frame(
-            made_of, inside({"actor": actor}), inside(process | {"parent_process": above}), inside(unmapped)
-        )
+        return _Frame(inside({"actor": actor}), inside(process | {"parent_process": above}), inside(unmapped))
     acting = process | some({"cmd_line": event.source}) | {"parent_process": above}
     unmapped.pop("Source", None)
-    return _Frame(
-        made_of, inside({"actor": {"process": acting, "user": user}}), inside(process), inside(unmapped)
-    )
+    return _Frame(inside({"actor": {"process": acting, "user": user}}), inside(process), inside(unmapped))
 
 
 def _image_file(path: str) -> Fields:
@@ -314,7 +276,8 @@ def _image(image: Image) -> Fields:
     return {"uid": image.digest or image.text} | some({"name": image.name, "tag": image.tag})
 
 
-def _make_place(node: Node, workload: Workload) -> _Place:
+def _place(event: Event) -> _Place:
+    node, workload = event.node, event.workload
     device = {"hostname": node.host, "name": node.host, "type_id": 1} | some({"uid": node.node_id})
     owner = workload.owner
     unmapped: Fields = some(
@@ -334,9 +297,7 @@ def _make_place(node: Node, workload: Workload) -> _Place:
             "uid": workload.container_id or "",
             "name": workload.pod or workload.container_name or workload.container_id or "",
         } | some({"namespace": workload.namespace})
-    return _Place(
-        node, workload, inside({"device": device}), inside({"resources": [resource]}), inside(unmapped)
-    )
+    return _Place(inside({"device": device}), inside({"resources": [resource]}), inside(unmapped))
 
 
 # What was done

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
-from hauberk.formats import kubearmor
 from hauberk.formats.kubearmor import KubeArmor, encode
 from hauberk.formats.results import result_text
 from hauberk.model.event import Event, Node, Relayed
@@ -146,13 +145,6 @@ def test_frame_follows_its_process(event: Event, change: dict[str, Any]) -> None
     changed = replace(event, **change)
 
     assert json.loads(encode(changed), object_pairs_hook=list) == line_of(changed)
-
-
-def test_frames_do_not_outgrow_their_bound(event: Event) -> None:
-    for host_pid in range(10_000):
-        encode(replace(event, host_pid=host_pid))
-
-    assert len(kubearmor._frames) <= kubearmor._FRAMES_KEPT
 
 
 @pytest.mark.parametrize(("cwd", "shown"), [("/", "/"), ("/home/ada", "/home/ada/")])

@@ -12,6 +12,7 @@ import msgspec
 
 from hauberk.abi import Operation
 from hauberk.formats import kubearmor
+from hauberk.formats.frames import ByProcess, ByWorkload
 from hauberk.formats.otel import mapping
 from hauberk.formats.otel.mapping import Value
 from hauberk.formats.otel.wire import Envelope, Wire
@@ -25,8 +26,7 @@ _KEPT: Final = 8192
 """How many runs of a kind are kept; all are forgotten at once, which costs less than knowing the oldest."""
 
 _RUN_BYTES: Final = 1024
-_FRAME_BYTES: Final = 4096
-"""Longest run that is kept: a process is told more often than what it acts upon, and some have long command lines."""
+"""Longest run that is kept."""
 
 _NOT_OF_THE_ADAPTER: Final = frozenset(
     {
@@ -41,7 +41,6 @@ _NOT_OF_THE_ADAPTER: Final = frozenset(
 class _Frame(msgspec.Struct, frozen=True):
     """What does not change from one event of a process to the next."""
 
-    made_of: tuple[object, ...]
     envelope: Envelope
     process: bytes
 
@@ -73,11 +72,8 @@ class Encoder:
         self._has_adapter_body = has_adapter_body
         self._labels = labels
         self._service_from_labels = service_from_labels
-        self._frames: dict[int, _Frame] = {}
-        """The last frame by host PID."""
-
-        self._envelopes: dict[str | None, tuple[tuple[object, ...], Envelope]] = {}
-        """The last envelope by container ID."""
+        self._frames = ByProcess(self._frame)
+        self._envelopes = ByWorkload(self._envelope)
 
         self._acts = _Memo()
         self._named = _Memo()
@@ -91,7 +87,7 @@ class Encoder:
 
     def _record(self, event: Event) -> bytes:
         wire, verdict, time_ns = self._wire, event.verdict, mapping.time_of(event)
-        frame = self._frame(event)
+        frame = self._frames.of(event, mapping.command_line_of(event))
         runs = [
             frame.process,
             self._act(event),
@@ -122,47 +118,14 @@ class Encoder:
         )
 
     def _frame(self, event: Event) -> _Frame:
-        made_of = (
-            event.process,
-            event.workload,
-            event.node,
-            mapping.command_line_of(event),
-            event.source,
-            event.parent_executable,
-            event.host_ppid,
-            event.ppid,
-            event.pid,
-            event.uid,
-            event.user,
-            event.cwd,
-            event.tty,
-            event.exec_session,
-            event.relayed,
-        )
-        frame = self._frames.get(event.host_pid)
-        if frame is None or frame.made_of != made_of:
-            run = self._wire.attributes(mapping.process_attributes(event))
-            frame = _Frame(made_of, self._envelope(event), run)
-            if len(run) <= _FRAME_BYTES:
-                if len(self._frames) >= _KEPT:
-                    self._frames.clear()
-                self._frames[event.host_pid] = frame
-        return frame
+        run = self._wire.attributes(mapping.process_attributes(event))
+        return _Frame(self._envelopes.of(event), run)
 
     def _envelope(self, event: Event) -> Envelope:
-        node, workload, scope = event.node, event.workload, mapping.scope_of(event)
-        made_of = node, workload, scope
-        kept = self._envelopes.get(workload.container_id)
-        if kept is not None and kept[0] == made_of:
-            return kept[1]
         resource = mapping.resource_attributes(
-            node, workload, labels=self._labels, service_from_labels=self._service_from_labels
+            event.node, event.workload, labels=self._labels, service_from_labels=self._service_from_labels
         )
-        envelope = self._wire.envelope(resource, scope)
-        if len(self._envelopes) >= _KEPT:
-            self._envelopes.clear()
-        self._envelopes[workload.container_id] = made_of, envelope
-        return envelope
+        return self._wire.envelope(resource, mapping.scope_of(event))
 
     def _act(self, event: Event) -> bytes:
         made_of = (
