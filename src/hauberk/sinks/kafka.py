@@ -91,6 +91,8 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "enable.idempotence": True,  # with it: acks=all, order kept while trying again
             "message.timeout.ms": 2 * timeout_ms,  # we give up before, on all at once
             "reconnect.backoff.max.ms": min(2000, max(100, timeout_ms // 4)),
+            "topic.metadata.propagation.max.ms": timeout_ms
+            // 2,  # then a topic that is unknown does not exist
         }
         if self.security == "tls":
             self.tls.context()  # librdkafka's own words on a bad file are not for people
@@ -138,7 +140,11 @@ class KafkaSink:
             raise SinkError(f"{self._where}: {_text(error)}; see `options`") from None
 
     def _note(self, error: "KafkaError") -> None:
-        self._trouble = error.str()
+        from confluent_kafka import KafkaError
+
+        # that all are down comes after why, and says less
+        if not (self._trouble and error.code() == KafkaError._ALL_BROKERS_DOWN):
+            self._trouble = error.str()
 
     def write(self, messages: Sequence[Message]) -> None:
         from confluent_kafka import KafkaError
@@ -169,7 +175,7 @@ class KafkaSink:
                 done += 1
         if done + refused < len(messages):
             self._throw_away()
-            reason = self._trouble or failure or f"not acknowledged within {self._settings.timeout_s:g} s"
+            reason = failure or self._trouble or f"not acknowledged within {self._settings.timeout_s:g} s"
             raise SinkError(f"{self._where}: {reason}", delivered=done, refused=refused)
         if refused:
             raise SinkRefused(problem, refused=refused)

@@ -291,7 +291,7 @@ def _settle(connection: socket.socket, seconds: float) -> None:
     connection.setblocking(False)
     try:
         if connection.recv(4096) == b"":
-            raise ConnectionResetError(errno.ECONNRESET, "the receiver hung up at once")
+            raise ConnectionResetError(errno.ECONNRESET, "the receiver hung up at once: it may not know us")
     except (BlockingIOError, ssl.SSLWantReadError):
         return  # under TLS, it has said something of its own, and is content
     finally:

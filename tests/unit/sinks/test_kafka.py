@@ -93,6 +93,7 @@ def test_settings_are_librdkafkas(tmp_path: Path) -> None:
         "ssl.ca.location": authority.file,
         "ssl.certificate.location": ours.certificate,
         "ssl.key.location": ours.key,
+        "topic.metadata.propagation.max.ms": 5000,
     }
 
 
