@@ -3,7 +3,7 @@
 
     python3 tools/test.py [pytest arguments…]
 
-HAUBERK_REQUIRE names the tiers (kernel, guest) that must run: one that cannot is then a failure, not a skip.
+HAUBERK_REQUIRE names the tiers (kernel, guest, containers, receivers) that must run: one that cannot is then a failure, not a skip.
 """
 
 import os
@@ -86,6 +86,7 @@ def main() -> int:
         passed.append(False)
     else:
         print("\n== guest: skipped, it needs root")
+    passed.append(step("receivers", str(BIN / "python"), "tools/receivers.py", "prepare"))
     passed.append(step("tests on this kernel", *pytest(*arguments)))
     return 0 if all(passed) else 1
 

@@ -145,7 +145,7 @@ class Broker:
                 message = consumer.poll(1)
                 if message is None or message.error():
                     continue
-                next_offset = message.offset() + 1
+                next_offset += 1
                 key, content, headers = message.key(), message.value(), dict(message.headers() or ())
                 assert key is not None and content is not None
                 found.append(Received(number, key.decode(), headers["event-id"].decode(), content))

@@ -91,8 +91,8 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "enable.idempotence": True,  # with it: acks=all, order kept while trying again
             "message.timeout.ms": 2 * timeout_ms,  # we give up before, on all at once
             "reconnect.backoff.max.ms": min(2000, max(100, timeout_ms // 4)),
-            "topic.metadata.propagation.max.ms": timeout_ms
-            // 2,  # then a topic that is unknown does not exist
+            # then a topic that is unknown does not exist
+            "topic.metadata.propagation.max.ms": timeout_ms // 2,
         }
         if self.security == "tls":
             self.tls.context()  # librdkafka's own words on a bad file are not for people
