@@ -9,48 +9,42 @@ import gc
 import os
 import platform
 import pwd
-import secrets
 import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from hauberk.abi import HASH_PRIME
 from hauberk.config import Config
 from hauberk.delivery.outputs import Outputs, open_outputs
-from hauberk.enforcement.directory import PolicyDirectory
-from hauberk.enforcement.installed import Installed
+from hauberk.enforcement.force import InForce, Level
 from hauberk.enforcement.live import LivePolicies
 from hauberk.enrich.throttle import Throttle
 from hauberk.enrich.waiting import Waiting
-from hauberk.errors import KernelError, PolicyError
+from hauberk.errors import KernelError
 from hauberk.kube.state import Defaults, State
 from hauberk.metrics import FeedCounts, Ledger, OutputCounts
 from hauberk.model.event import Event, Node
-from hauberk.model.policy import Action, Policy
+from hauberk.model.policy import Action
 from hauberk.model.workload import Workload
 from hauberk.pipeline import Pipeline, Surroundings
-from hauberk.policy.decide import Numbered, Posture
+from hauberk.policy.decide import Posture
 from hauberk.runtimes import sources_of
 from hauberk.runtimes.watcher import Runtimes
 from hauberk.sensor.bell import Bell
 from hauberk.sensor.loader import Kernel
-from hauberk.sensor.pins import MOUNT as PINS_MOUNT
 from hauberk.sensor.pins import Pins
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
+from hauberk.sensor.ring import Ring
 from hauberk.sensor.rings import Rings
-from hauberk.sensor.tables import TRACED, TRACED_ALL
 
 if TYPE_CHECKING:
     from hauberk.api.feed import Feed
@@ -71,7 +65,6 @@ _MALLOC: Final = {-8: 2, -3: 128 << 10}
 
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
-Level: TypeAlias = Literal["INFO", "WARN", "ERROR"]
 
 
 class _Voice:
@@ -137,8 +130,24 @@ class Agent:
         self._users_changed = 0.0
         self._workloads: dict[int, Workload] = {}
         node = this_node(config)
-        self._state = State(_defaults(config), node.host)
+        defaults = _defaults(config)
+        self._state = State(defaults, node.host)
         self._cluster = _find_cluster(config, node.host)
+        self._bell = Bell()
+        self.in_force = InForce(
+            config,
+            defaults,
+            self._kernel,
+            self._state,
+            self._workloads,
+            complain,
+            host_name=node.host,
+            denies=report.denies,
+            is_in_cluster=self._cluster is not None,
+            has_runtimes=lambda: self._runtimes.are_found,
+            on_alerts=self._read_alerts,
+            wake=self._bell.ring,
+        )
         self._surroundings = Surroundings(
             node=node,
             boot_time_ns=boot_time_ns(),
@@ -149,12 +158,11 @@ class Agent:
             leave_out_image=self._kernel.leave_out_image,
             hidden_of=self._state.hidden_of,
             hide=self._kernel.hide,
-            find_rule=self._find_rule,
+            find_rule=self.in_force.find_rule,
             awaits=self._awaits,
             on_workload=self._learn_workload,
             on_removed=self._forget_workload,
         )
-        self._bell = Bell()
         self._runtimes = Runtimes(
             sources_of(config.runtimes), complain, patience_s=config.name_wait_s, wake=self._bell.ring
         )
@@ -167,30 +175,17 @@ class Agent:
             log_wait_s=config.name_wait_s,
             alert_wait_s=config.alert_name_wait_s,
         )
-        self._directory = PolicyDirectory(Path(config.policies)) if config.enforce != "off" else None
-        self._has_lsm = report.denies and config.enforce == "auto"
-        self._installed: Installed | None = None
-        self._files: tuple[Policy, ...] = ()
-        self._in_force: dict[tuple[str, str, str], Policy] = {}
-        self._refused: dict[tuple[str, str, str], str] = {}
-        self._told_invalid: set[tuple[tuple[str, str, str], int]] = set()
-        self._is_first_refresh = True
-        self._statuses_stale = True
         self._rings: Rings | None = None
-        self._pins = Pins()
-        self._pinned: Path | None = None
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
-        self._ended = False
-        self._asked: deque[Future[None]] = deque()
-        """By whom policies are to be put into force."""
-
         self.on_look_up: Callable[[bytes], None] | None = None
         """Told of each batch that procfs was asked for."""
 
-    def _find_rule(self, number: int, rule: int) -> Numbered | None:
-        return self._installed.find_rule(number, rule) if self._installed else None
+    def _read_alerts(self, alerts: Ring) -> None:
+        self._bell.listen_to(alerts.fd)
+        assert self._rings
+        self._rings.alerts = alerts
 
     def _awaits(self, container_id: str) -> bool:
         return self.waiting.is_expected(container_id)
@@ -202,18 +197,11 @@ class Agent:
         elif workload.container_id is not None and self._runtimes.ask(workload.container_id):
             self.waiting.expect(workload.container_id, time.monotonic_ns())
         self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
-        if self._installed:
-            self._statuses_stale = True
-            try:
-                self._installed.learn(cgroup_id, workload)
-            except PolicyError as error:
-                complain(f"container {workload.container_id} keeps the rules it had: {error}")
+        self.in_force.learn(cgroup_id, workload)
 
     def _forget_workload(self, cgroup_id: int) -> None:
         self._workloads.pop(cgroup_id, None)
-        if self._installed:
-            self._statuses_stale = True
-            self._installed.forget(cgroup_id)
+        self.in_force.forget(cgroup_id)
 
     def _take_news(self) -> bool:
         """Take in what runtimes have told; whether they have told anything."""
@@ -226,30 +214,6 @@ class Agent:
                 container.cgroup if container else None,
             )
         return bool(told)
-
-    def apply_policies(self) -> None:
-        """Put into force at once what has changed in the directory of policies; raises PolicyError.
-
-        For other threads: it is done by the one that reads what the kernel sends.
-        """
-        asked: Future[None] = Future()
-        self._asked.append(asked)
-        self._bell.ring()
-        if self._ended:
-            self._answer(self._take_asked(), PolicyError("the agent stops"))
-        asked.result()
-
-    def _take_asked(self) -> "list[Future[None]]":
-        """Those who have asked so far: what they have written is there."""
-        return [self._asked.popleft() for _ in range(len(self._asked))]
-
-    @staticmethod
-    def _answer(asked: "list[Future[None]]", problem: PolicyError | None) -> None:
-        for each in asked:
-            if problem:
-                each.set_exception(problem)
-            else:
-                each.set_result(None)
 
     def _hear_of_cluster(self) -> None:
         """Take in what Kubernetes has told since the last time."""
@@ -264,142 +228,20 @@ class Agent:
             self._state.treatment_changed = False
             self._review()
         if self._state.policies_changed:
-            self._refresh_policies()
+            self.in_force.refresh()
 
     def _review(self) -> None:
         """Treat every workload as its namespace and its pod want it now."""
         self.pipeline.review_visibility()
         for cgroup_id, workload in self._workloads.items():
             self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
-        if self._installed:
-            try:
-                self._installed.review(self._state.node.labels)
-            except PolicyError as error:
-                complain(f"the policies in force stay as they are: {error}")
-            self._statuses_stale = True
+        self.in_force.review()
 
     def _tell_statuses(self) -> None:
         """Let the policies' status say what became of them here."""
-        if not self._directory or not self._cluster or not self._statuses_stale:
-            return
-        if not self._state.has_heard_of_policies:
-            return
-        self._statuses_stale = False
-        installed = self._installed
-        in_force = {policy.identity: policy for policy in installed.policies} if installed else {}
-        self._cluster.statuses.want(
-            self._state.statuses(
-                installed.holders() if installed else {},
-                in_force,
-                has_lsm=self._has_lsm,
-                refused=self._refused,
-            )
-        )
-
-    def _refresh_policies(self) -> None:
-        """Put into force what has changed in the directory or the cluster; what is bad is said and left out."""
-        asked = self._take_asked()
-        problem = self._put_into_force()
-        if problem:
-            complain(str(problem), "ERROR")
-        self._answer(asked, problem)
-
-    def _put_into_force(self) -> PolicyError | None:
-        if not self._directory:
-            return None
-        try:
-            files = self._directory.read()
-            if files is not None:
-                self._files = files
-                for problem in self._directory.problems:
-                    complain(str(problem), "ERROR" if problem.severity == "error" else "WARN")
-            elif not self._state.policies_changed and not self._is_first_refresh:
-                return None
-            if self._waits_for_cluster():
-                return None
-            self._is_first_refresh = self._state.policies_changed = False
-            return self._decide_by(self._all_policies())
-        except PolicyError as error:
-            return PolicyError(f"the policies in force stay as they are: {error}")
-
-    def _waits_for_cluster(self) -> bool:
-        """Whether what an earlier agent enforced is to stay until the cluster's policies are known."""
-        if not self._cluster or self._installed or self._state.has_heard_of_policies:
-            return False
-        if not self._pins.are_there:
-            return False
-        if self._is_first_refresh:
-            self._is_first_refresh = False
-            complain("what an earlier agent enforced stays until the cluster's policies are known")
-        return True
-
-    def _all_policies(self) -> list[Policy]:
-        """Those of files, and those of the cluster; where both have one, the file's."""
-        policies = {policy.identity: policy for policy in self._files}
-        for each in self._state.policies():
-            if each.policy is None and (each.identity, each.generation) not in self._told_invalid:
-                complain(f"{each.kind} {each.name} of the cluster has errors: {'; '.join(each.problems)}")
-                self._told_invalid.add((each.identity, each.generation))
-            # one that turns bad does not take the good one of before away
-            before = self._in_force.get(each.identity) if each.policy is None else each.policy
-            if before:
-                policies.setdefault(each.identity, before)
-        return list(policies.values())
-
-    def _decide_by(self, policies: list[Policy]) -> PolicyError | None:
-        """Put all of them into force that the kernel can hold; what is wrong with those that it cannot."""
-        self._statuses_stale = True
-        if policies and not self._installed:
-            self._begin_deciding()
-        if not self._installed:
-            if self._pins.remove():
-                complain("there are no policies: what an earlier agent enforced is enforced no more", "INFO")
-            return None
-        self._refused = self._installed.replace_what_fits(policies)
-        self._in_force = {policy.identity: policy for policy in self._installed.policies}
-        if not self._cluster and not self._runtimes.are_found:
-            for policy in policies:
-                if policy.asks_for_pods:
-                    complain(
-                        f"{policy.file}: {policy.name} selects by namespace or label, and no container runtime "
-                        "was found that would tell them: it holds for no container so far"
-                    )
-        self._pins.remove(but=self._pinned)
-        complain(f"policies in force: {len(self._in_force)}, {self._mode}", "INFO")
-        refused = [
-            f"{kind} {name} is not put into force: {why}" for (kind, _, name), why in self._refused.items()
-        ]
-        return PolicyError("; ".join(refused)) if refused else None
-
-    @property
-    def _mode(self) -> str:
-        return "enforced by BPF-LSM" if self._has_lsm else "observed only: nothing is denied"
-
-    def _begin_deciding(self) -> None:
-        """Load what decides, and give every workload that is known its rules."""
-        if self._has_lsm:
-            if self._pins.is_possible:
-                self._pinned = self._pins.make()
-            else:
-                complain(f"no bpffs is mounted on {PINS_MOUNT}: what is enforced ends with the agent")
-        alerts = self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned)
-        self._bell.listen_to(alerts.fd)
-        assert self._rings
-        self._rings.alerts = alerts
-        keys = _secret(), _secret()
-        self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
-        defaults = _defaults(self._config)
-        self._installed = Installed(
-            self._kernel.tables,
-            keys,
-            host_name=self._surroundings.node.host,
-            posture=defaults.posture,
-            host_posture=defaults.host_posture,
-            treatment_of=self._state.treatment_of,
-            host_labels=self._state.node.labels,
-        )
-        for cgroup_id, workload in self._workloads.items():
-            self._installed.learn(cgroup_id, workload)
+        statuses = self.in_force.take_statuses() if self._cluster else None
+        if self._cluster and statuses is not None:
+            self._cluster.statuses.want(statuses)
 
     def _look_up_process(self, host_pid: int) -> bytes:
         batch = self._procfs.process(host_pid)
@@ -423,8 +265,7 @@ class Agent:
         self._bell.ring()
 
     def _end(self) -> None:
-        self._ended = True
-        self._answer(self._take_asked(), PolicyError("the agent stops"))
+        self.in_force.end()
         self._bell.close()
 
     def batches(self) -> Iterator[bytes]:
@@ -449,7 +290,7 @@ class Agent:
                 stack.callback(self._cluster.close)
                 self._cluster.start()
                 complain(f"following the cluster at {self._cluster.url} as node {self._state.node.name}")
-            self._refresh_policies()
+            self.in_force.refresh()
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
@@ -463,9 +304,9 @@ class Agent:
                     self._bell.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
                 self._hear_of_cluster()
-                if time.monotonic() > next_refresh or self._asked:
+                if time.monotonic() > next_refresh or self.in_force.is_asked:
                     self._refresh()
-                    self._refresh_policies()
+                    self.in_force.refresh()
                     self._runtimes.look()
                     self._tell_statuses()
                     next_refresh = time.monotonic() + 1
@@ -473,7 +314,7 @@ class Agent:
             self._kernel.detach()
             while batch := rings.read():
                 yield batch
-            if self._pinned:
+            if self.in_force.outlives_us:
                 complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
             self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
@@ -528,10 +369,6 @@ def _find_cluster(config: Config, node: str) -> "Cluster | None":
 
     access = find_access(config.kubeconfig)
     return Cluster(access, node, complain) if access else None
-
-
-def _secret() -> int:
-    return 256 + secrets.randbelow(HASH_PRIME - 256)
 
 
 def _posture(file: str, network: str, capabilities: str) -> Posture:
@@ -626,7 +463,7 @@ def _open_feed(config: Config, ledger: Ledger, agent: Agent) -> "Iterator[Feed]"
 
     ledger.feed = FeedCounts()
     feed = Feed(this_node(config), ledger.feed)
-    policies = None if config.enforce == "off" else LivePolicies(Path(config.policies), agent.apply_policies)
+    policies = None if config.enforce == "off" else LivePolicies(Path(config.policies), agent.in_force.apply)
     door = Door(config, feed, policies, complain)
     complain.listeners.append(feed.say)
     try:
