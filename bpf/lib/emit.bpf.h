@@ -211,6 +211,8 @@ static __always_inline void draft_send(struct draft *draft, struct counters *cou
 	__u64 *sequence = bpf_map_lookup_elem(&sequences, &zero);
 	struct selection *selection = selected();
 	bool state = draft->record.flags & RECORD_STATE;
+	/* the reader looks by itself, but for a new cgroup: its rules must be there before anybody acts in it */
+	__u64 wake = draft->record.hook == HOOK_CGROUP ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 	bool full;
 	long error = -1;
 
@@ -224,7 +226,7 @@ static __always_inline void draft_send(struct draft *draft, struct counters *cou
 	draft->record.size = size;
 	full = !state && bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > selection->ring_limit;
 	if (!full)
-		error = bpf_ringbuf_output(&records, &draft->record, size, BPF_RB_NO_WAKEUP);
+		error = bpf_ringbuf_output(&records, &draft->record, size, wake);
 	if (state)
 		*(error ? &counters->state_lost : &counters->state_sent) += 1;
 	else

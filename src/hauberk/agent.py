@@ -275,6 +275,9 @@ class Agent:
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
+            self._bell.listen_to(
+                ring.fd
+            )  # which rings for the birth of a cgroup: its rules must be there before it acts
             rings = self._rings = Rings(ring, self.pipeline.knows_who)
             complain(
                 f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}", "INFO"
