@@ -51,7 +51,7 @@ def test_nobody_there_is_worth_another_try() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     sink = open_sink(brokers=[f"127.0.0.1:{port}"], topic="events", security="plaintext", timeout_s=1)
-    with pytest.raises(SinkError, match=r"Connection refused|brokers are down") as caught:
+    with pytest.raises(SinkError, match="Connection refused") as caught:
         sink.write(messages(b"a", b"b"))
     sink.close()
 
