@@ -9,6 +9,7 @@
  *   lsm/file_mprotect     memory that becomes code later
  */
 #include "lib/judge.bpf.h"
+#include "lib/presets.bpf.h"
 
 #define FMODE_WRITE 0x2
 #define FMODE_BACKING 0x2000000	   /* include/linux/fs.h: the file below one of overlayfs, */
@@ -17,32 +18,6 @@
 #define PROT_WRITE 2
 #define PROT_EXEC 4
 #define MAP_SHARED 1
-#define PROC_SUPER_MAGIC 0x9fa0
-
-/* The process whose directory in procfs @inode lies in, if it is another one. */
-static __always_inline bool is_of_another(struct task_struct *task, struct inode *inode)
-{
-	struct proc_inode *proc;
-	struct pid *pid;
-
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
-		return false;
-	proc = (struct proc_inode *)((char *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode));
-	pid = BPF_CORE_READ(proc, pid);
-	return pid && pid != BPF_CORE_READ(task, thread_pid) &&
-	       pid != BPF_CORE_READ(task, group_leader, thread_pid);
-}
-
-static __always_inline bool is_named_environ(struct dentry *dentry)
-{
-	union {
-		char text[8];
-		__u64 word;
-	} name = {}, environ = {"environ"};
-
-	bpf_probe_read_kernel(name.text, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
-	return name.word == environ.word;
-}
 
 /*
  * Fills in what @file is. False if rules are not asked about it: the file that overlayfs opens below one of the

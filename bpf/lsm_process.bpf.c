@@ -9,31 +9,9 @@
  */
 #include "lib/judge.bpf.h"
 #include "lib/pages.bpf.h"
+#include "lib/presets.bpf.h"
 
 #define ARGV_PAGES (ARGV_SIZE / PAGE_SIZE + 1)
-#define MEMFD 0x3a64666d656dULL /* "memfd:" */
-#define DEV_SHM 0x6d68732f7665642fULL /* "/dev/shm" */
-#define RUN_SHM 0x6d68732f6e75722fULL
-
-/* True for names that lie in no file system that lasts: memfd, shared memory. */
-static __always_inline bool is_fileless(const struct path_buffer *path, __u32 start)
-{
-	__u64 head[2] = {};
-
-	bpf_probe_read_kernel(head, 9, &path->bytes[start & (PATH_SIZE - 1)]);
-	return (head[0] & 0xffffffffffffULL) == MEMFD ||
-	       ((head[0] == DEV_SHM || head[0] == RUN_SHM) && (head[1] & 0xff) == '/');
-}
-
-/* True if the process came into its PID namespace from outside, as what is executed in a container does. */
-static __always_inline bool is_guest(struct task_struct *task)
-{
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	struct pid *parent = BPF_CORE_READ(task, real_parent, group_leader, thread_pid);
-	__u32 level = BPF_CORE_READ(pid, level);
-
-	return level > BPF_CORE_READ(parent, level) && pid_at(pid, level).nr != 1;
-}
 
 struct strings_walk {
 	struct draft *draft;

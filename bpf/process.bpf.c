@@ -37,16 +37,20 @@ static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *
 }
 
 /*
- * Prepares the question about the image whose path begins at @start of the draft's buffer, if it is asked;
- * @flags say how the path could be read.
+ * Prepares the question of class @of about the image whose path begins at @start of the draft's buffer, if it is
+ * asked; @flags say how the path could be read.
  */
-__noinline int ask_about_exec(__u32 start, __u32 argv_size, __u16 flags)
+__noinline int ask_about_exec(__u32 of, __u32 start, __u32 argv_size, __u16 flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct ruling *ruling = question_begin(CLASS_PROCESS);
+	struct ruling *ruling = question_begin(of);
 	struct draft *draft = draft_here();
 
-	if (!ruling || !draft || !(traced_here() & 1 << CLASS_PROCESS))
+	if (!ruling || !draft)
+		return 0;
+	if (of == CLASS_FILELESS_EXEC && !is_fileless(&draft->path, start))
+		return 0;
+	if (of == CLASS_EXEC && !(is_guest(task) && BPF_CORE_READ(task, signal, tty)))
 		return 0;
 	ruling->question.start = start;
 	ruling->question.met = CONDITION_READ;
@@ -56,6 +60,24 @@ __noinline int ask_about_exec(__u32 start, __u32 argv_size, __u16 flags)
 	ruling->question.argv_size = argv_size;
 	question_describe(&ruling->question, task, BPF_CORE_READ(task, mm, exe_file, f_inode));
 	return 1;
+}
+
+/* Decides about the same after the fact: enum decision. */
+__noinline int decide_exec(__u32 start, __u32 argv_size, __u16 flags)
+{
+	static const __u32 classes[] = {CLASS_PROCESS, CLASS_FILELESS_EXEC, CLASS_EXEC};
+	struct ruling *ruling = ruling_here();
+	int decision = DECISION_NONE;
+	__u32 traced = traced_here();
+
+	if (!ruling || !(traced & EXEC_CLASSES))
+		return DECISION_NONE;
+	act_begin(ruling);
+	for (int i = 0; i < 3; i++)
+		if ((traced & class_bit(classes[i])) && ask_about_exec(classes[i], start, argv_size, flags))
+			decision = question_put(ruling);
+	act_end(ruling);
+	return decision;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -96,8 +118,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		of_path = draft->record.flags;
 		draft->record.flags |= of_argv;
 		add_built_path(start, ITEM_EXECUTABLE, 0);
-		if (ask_about_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0, of_path))
-			decision = decide();
+		decision = decide_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0, of_path);
 		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
 			draft->record.flags |= RECORD_DELETED;
 	}

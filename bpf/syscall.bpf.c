@@ -36,7 +36,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	traced = traced_here();
 	if (!(selection->operations >> syscall->operation & 1) && !traced)
 		return 0;
-	if (syscall->object == OBJECT_IMAGE && (traced & 1 << CLASS_PROCESS)) /* while the image is there */
+	if (syscall->object == OBJECT_IMAGE && (traced & EXEC_CLASSES)) /* while the image is there */
 		find_source(subject_here().set, 0);
 
 	draft->record.size = 0;
@@ -257,9 +257,14 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	take_arguments(draft->record.arguments, pending, regs, task);
 	if (find_object(slot) && reason < 0)
 		reason = FILTER_PATH;
-	for (__u32 i = 0; i < CALL_QUESTIONS; i++)
-		if (traced && decision < DECISION_AUDIT && ask_about_call(slot, traced, i))
-			decision = decide();
+	ruling = ruling_here();
+	if (traced && ruling) {
+		act_begin(ruling);
+		for (__u32 i = 0; i < CALL_QUESTIONS && decision < DECISION_BLOCK; i++)
+			if (ask_about_call(slot, traced, i))
+				decision = question_put(ruling);
+		act_end(ruling);
+	}
 	if (decision >= DECISION_AUDIT && reason < 0)
 		reason = FILTER_ALERT;
 	if (reason >= 0) {
@@ -270,7 +275,6 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 			goto done;
 	}
 	describe_call(slot);
-	ruling = ruling_here();
 	if (decision < DECISION_AUDIT)
 		draft_send(draft, counters);
 	else if (ruling)

@@ -9,10 +9,12 @@
 
 #include "kernel.h"
 #include "lib/arguments.bpf.h"
+#include "lib/presets.bpf.h"
 #include "lib/verdict.bpf.h"
 
 #define FMODE_WRITE 0x2
 #define SOCK_TYPE_MASK 0xf
+#define EXEC_CLASSES (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)
 
 /* What tracepoint programs decide about for the current task: class bits, 0 if nothing. */
 static __always_inline __u32 traced_here(void)
@@ -24,6 +26,12 @@ static __always_inline __u32 traced_here(void)
 		return 0;
 	subject = subject_here();
 	return subject.set ? subject.classes & matching->traced : 0;
+}
+
+/* Begins the questions about one act. */
+static __always_inline void act_begin(struct ruling *ruling)
+{
+	ruling->strongest.decision = DECISION_NONE;
 }
 
 /* Begins a question about something of class @of. */
@@ -43,6 +51,27 @@ static __always_inline struct ruling *question_begin(__u32 of)
 	ruling->question.is_written = 0;
 	ruling->question.images = 0;
 	return ruling;
+}
+
+/*
+ * Puts the question that lies in @ruling: the enum decision of the act so far. One act is one alert: of the
+ * answers to all its questions the strongest counts, the first among equals.
+ */
+static __always_inline int question_put(struct ruling *ruling)
+{
+	decide();
+	if (ruling->answer.decision > ruling->strongest.decision) {
+		ruling->strongest = ruling->answer;
+		ruling->strongest_of = ruling->question.of;
+	}
+	return ruling->strongest.decision;
+}
+
+/* Ends the questions about one act: what counts is the answer. */
+static __always_inline void act_end(struct ruling *ruling)
+{
+	ruling->answer = ruling->strongest;
+	ruling->question.of = ruling->strongest_of;
 }
 
 /*
@@ -160,12 +189,35 @@ static __always_inline int ask_about_socket(struct ruling *ruling, __u32 slot)
 	return 1;
 }
 
-#define CALL_QUESTIONS 4
+/* What is asked about a call that was let pass. */
+enum call_question {
+	ASK_PATH = 0, /* its path, by the rules for files; its socket, by those for sockets */
+	ASK_OTHER_PATH = 1,
+	ASK_PROTECT_PROC = 2,
+	ASK_PROTECT_ENV = 3,
+	ASK_CALL = 4, /* its path, by the rules for calls */
+	ASK_CALL_OTHER_PATH = 5,
+	CALL_QUESTIONS = 6,
+};
+
+/* Prepares the question whether the file that the current task has opened is one that a preset protects. */
+static __always_inline int ask_about_procfs(struct ruling *ruling, struct file *file, __u32 of, __u32 traced)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!file || !(traced & class_bit(of)) || !is_of_another(task, BPF_CORE_READ(file, f_inode)))
+		return 0;
+	if (of == CLASS_PROTECT_ENV && !is_named_environ(BPF_CORE_READ(file, f_path.dentry)))
+		return 0;
+	ruling->question.of = of;
+	ruling->question.start = ruling->file_start;
+	ruling->question.met |= CONDITION_READ;
+	return 1;
+}
 
 /*
- * Prepares the @number-th question about the call in @slot, which was let pass
- * and whose object lies in the ruling; 0 if there is no such question: its first
- * and its second path by the rules for files or sockets, then by those for calls.
+ * Prepares a question (enum call_question) about the call in @slot, whose object
+ * lies in the ruling; 0 if it is not to be asked.
  */
 __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 {
@@ -173,7 +225,7 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 	struct draft *draft = draft_here();
 	struct ruling *ruling;
 	struct file *file;
-	__u32 path = number & 1;
+	__u32 path = number & 1; /* which of its two */
 
 	if (!syscall || !draft)
 		return 0;
@@ -182,7 +234,13 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 		return 0;
 	file = (struct file *)ruling->file;
 	question_describe(&ruling->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
-	if (number >= 2) {
+	if (number == ASK_PROTECT_PROC || number == ASK_PROTECT_ENV) {
+		if (syscall->object != OBJECT_OPENED)
+			return 0;
+		return ask_about_procfs(ruling, file, number == ASK_PROTECT_PROC ? CLASS_PROTECT_PROC : CLASS_PROTECT_ENV,
+					traced);
+	}
+	if (number >= ASK_CALL) {
 		if (!(traced & 1 << CLASS_SYSCALL))
 			return 0;
 		ruling->question.of = CLASS_SYSCALL + slot;
@@ -204,7 +262,7 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 		return 1;
 	}
 	/* a call without a path can be meant by rules for calls */
-	return ask_about_path(ruling, slot, path) || (number == 2);
+	return ask_about_path(ruling, slot, path) || (number == ASK_CALL);
 }
 
 #endif

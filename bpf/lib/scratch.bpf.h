@@ -58,6 +58,8 @@ struct ruling {
 	struct question question;
 	struct answer answer;
 	struct answer by_name; /* what the name in use came to, while others are asked about */
+	struct answer strongest; /* of the questions about one act; see lib/observe.bpf.h */
+	__u32 strongest_of;	 /* enum rule_class: what was asked then */
 	struct alias_walk aliases;
 	__u32 path_list, glob_list; /* of rules that may hold */
 	__u32 name_at;		    /* where the last name of the path begins */

@@ -27,6 +27,7 @@ TRUE = ROOT / "tests/actors/build/true"
 PYTHON = Path("/proc/self/exe").readlink()
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS = 0x20000
+CLONE_NEWPID = 0x20000000
 
 
 @pytest.fixture(scope="module")
@@ -806,7 +807,6 @@ def test_nested_cgroup(guard: Guard, there: Path, is_known: bool) -> None:
 
 def test_nested_container(lsm: Guard, there: Path) -> None:
     """Namespaces of its own, a root of its own, and the protected directory mounted into it."""
-    clone_newpid = 0x20000000
     lsm.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
     root = there / "root"
     (root / "data").mkdir(parents=True)
@@ -824,7 +824,7 @@ def test_nested_container(lsm: Guard, there: Path) -> None:
         read(Path("/data/secret"))()
 
     def act() -> None:
-        if LIBC.unshare(clone_newpid):
+        if LIBC.unshare(CLONE_NEWPID):
             raise OSError(ctypes.get_errno(), "")
         pid = os.fork()
         if not pid:
@@ -876,27 +876,6 @@ def test_memfd_under_an_allow_list(lsm: Guard, there: Path) -> None:
     assert_told(lsm, lsm.act(memfd_exec(there)), "Block", policy="DefaultPosture")
 
 
-# Presets
-
-
-@pytest.mark.parametrize("action", ["Audit", "Block"])
-def test_fileless_execution(lsm: Guard, there: Path, action: str) -> None:
-    """Of a memfd, and of shared memory."""
-    lsm.rule(f"presets:\n- {{name: filelessExec, action: {action}}}")
-
-    done = lsm.act(memfd_exec(there))
-
-    (event,) = done.alerts
-    assert event.verdict and (event.verdict.enforcer, event.verdict.action) == (
-        "PRESET-FilelessExecutionPreset",
-        action,
-    )
-    assert done.error == (errno.EACCES if action == "Block" else 0)
-    if str(there).startswith("/dev/shm/"):
-        assert len(lsm.act(execute(there / "true")).alerts) == 1
-    assert_passed(lsm.act(execute(TRUE)))
-
-
 def test_anonymous_code(lsm: Guard) -> None:
     """Memory that is code from the beginning, and memory that becomes it."""
     import mmap
@@ -918,19 +897,6 @@ def test_anonymous_code(lsm: Guard) -> None:
         assert done.error == errno.EACCES
         (event,) = done.alerts
         assert event.verdict and event.verdict.enforcer == "PRESET-AnonMapExecutionPreset"
-
-
-@pytest.mark.parametrize(("preset", "file"), [("protectEnv", "environ"), ("protectProc", "status")])
-def test_procfs_of_others(lsm: Guard, preset: str, file: str) -> None:
-    """One's own is free to read, wherever procfs is mounted."""
-    lsm.rule(f"presets:\n- {{name: {preset}, action: Block}}")
-
-    others = lsm.act(read(Path(f"/proc/{os.getpid()}/{file}")))
-    own = lsm.act(read(Path(f"/proc/self/{file}")))
-
-    assert others.error == errno.EACCES
-    assert len(others.alerts) == 1
-    assert_passed(own)
 
 
 # Changing rules
