@@ -15,9 +15,20 @@
 #define NAME_SIZE 256			   /* NAME_MAX and a slash */
 #define PATH_STEPS (PATH_SIZE / 2 + 64)	   /* the deepest path, one letter a name, and its mounts */
 
+#define INLINE_NAME 32 /* bytes of it that a dentry has room for, in every kernel */
+
+/* What a dentry holds from `d_parent` on: had with one guarded read, where each field and the name would take one. */
+struct dentry_part {
+	struct dentry *parent;
+	struct qstr name;
+	struct inode *inode;
+	__u64 inline_name[INLINE_NAME / sizeof(__u64)];
+};
+
 /* Room for a path below PATH_SIZE, and behind it what the verifier wants to see. */
 struct path_buffer {
 	char bytes[PATH_SIZE + NAME_SIZE];
+	struct dentry_part part; /* of the name that is being written: no room on the stack */
 };
 
 struct path_walk {
@@ -35,10 +46,39 @@ static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 	return (struct mount *)((char *)mnt - bpf_core_field_offset(struct mount, mnt));
 }
 
+static __always_inline void dentry_read(struct dentry_part *part, struct dentry *dentry)
+{
+	bpf_core_read(part, sizeof(*part), &dentry->d_parent);
+	if (bpf_core_field_offset(struct dentry, d_name) !=
+	    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct dentry_part, name)) {
+		part->parent = BPF_CORE_READ(dentry, d_parent);
+		bpf_core_read(&part->name, sizeof(part->name), &dentry->d_name);
+	}
+}
+
+/* Puts the name of @dentry, of @size bytes, to @at of the buffer. Words are written, and what they reach beyond it is put back. */
+static __always_inline long name_write(struct path_buffer *buffer, __u32 at, const struct dentry_part *part,
+				       struct dentry *dentry, __u32 size)
+{
+	const char *inside = (const char *)__builtin_preserve_access_index(&dentry->d_parent) +
+			     offsetof(struct dentry_part, inline_name);
+	char *to = &buffer->bytes[at];
+	__u64 behind;
+
+	if (size > INLINE_NAME || (const char *)part->name.name != inside)
+		return bpf_probe_read_kernel(to, size, part->name.name);
+	behind = *(__u64 *)(to + size);
+	for (__u32 i = 0; i < INLINE_NAME / sizeof(__u64); i++)
+		if (size > i * sizeof(__u64))
+			((__u64 *)to)[i] = part->inline_name[i];
+	*(__u64 *)(to + size) = behind;
+	return 0;
+}
+
 static long path_step(__u32 step, struct path_walk *walk)
 {
 	struct dentry *dentry = walk->dentry, *parent;
-	struct qstr name = {};
+	struct dentry_part *part = &walk->buffer->part;
 	__u32 start, size;
 
 	if (dentry == walk->mount_root) {
@@ -53,14 +93,14 @@ static long path_step(__u32 step, struct path_walk *walk)
 		return 0;
 	}
 
-	parent = BPF_CORE_READ(dentry, d_parent);
-	bpf_core_read(&name, sizeof(name), &dentry->d_name);
-	size = name.len & (NAME_SIZE - 1);
+	dentry_read(part, dentry);
+	parent = part->parent;
+	size = part->name.len & (NAME_SIZE - 1);
 
 	if (parent == dentry) { /* in no directory: a memfd, a pipe, or the end of a detached mount */
 		if (walk->start == walk->end) {
 			walk->start = (walk->end - size) & (PATH_SIZE - 1);
-			bpf_probe_read_kernel(&walk->buffer->bytes[walk->start & (PATH_SIZE - 1)], size, name.name);
+			name_write(walk->buffer, walk->start & (PATH_SIZE - 1), part, dentry, size);
 		}
 		return 1;
 	}
@@ -71,7 +111,7 @@ static long path_step(__u32 step, struct path_walk *walk)
 	}
 	start = (walk->start - size - 1) & (PATH_SIZE - 1);
 	walk->buffer->bytes[start] = '/';
-	if (bpf_probe_read_kernel(&walk->buffer->bytes[start + 1], size, name.name))
+	if (name_write(walk->buffer, start + 1, part, dentry, size))
 		walk->flags |= RECORD_UNREADABLE;
 	walk->start = start;
 	walk->dentry = parent;

@@ -95,6 +95,19 @@ def test_ten_thousand_workloads(guard: Guard, there: Path) -> None:
     assert len(guard.kernel.tables.numbers()) == 1
 
 
+def test_names_of_every_length(guard: Guard, there: Path) -> None:
+    """The kernel keeps short names in one place and long ones in another; none loses a byte, nor costs one beside it."""
+    name = "".join(chr(ord("a") + i % 26) for i in range(255))
+    path = there / "/".join(name[i : i + length] for i, length in enumerate((*range(1, 49), 254, 255)))
+    path.parent.mkdir(parents=True)
+    path.write_text("s")
+    guard.installed.replace([block(ExactPath(str(path)))])
+
+    done = guard.act(lambda: read(path))
+
+    assert [event.resource for event in done.alerts] == [str(path)]
+
+
 def test_the_longest_path(guard: Guard, there: Path) -> None:
     """A rule for a path of PATH_MAX, which nobody can open in one piece; and for a directory on its way."""
     here = os.open(there, os.O_RDONLY)

@@ -251,6 +251,12 @@ class Object:
         """Descriptor of the loaded program of this name."""
         return int(self._library.program_fd(dict(self.programs())[name]))
 
+    def program_fds(self) -> Iterator[tuple[str, int]]:
+        """Name and descriptor of each program that is loaded."""
+        for name, handle in self.programs():
+            if name not in self._left_out:
+                yield name, int(self._library.program_fd(handle))
+
     def detach(self) -> None:
         """Take all programs off their hooks; the maps stay."""
         for link in reversed(self._links):

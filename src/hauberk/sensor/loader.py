@@ -1,5 +1,6 @@
 """Loads the kernel programs, tells them what is wanted, and attaches them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -258,6 +259,11 @@ class Kernel:
             for cpu in range(self._cpus if content else 0):
                 found[first + cpu] = int.from_bytes((content or b"")[8 * cpu : 8 * cpu + 8], "little")
         return found
+
+    def program_fds(self) -> Iterator[tuple[str, int]]:
+        """Name and descriptor of each loaded program."""
+        for loaded in (*self._objects, *self._deciding):
+            yield from loaded.program_fds()
 
     @property
     def loaded(self) -> bool:
