@@ -89,7 +89,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	if (!(subject.classes & (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)) || is_outside(task))
 		return 0;
 	if (!draft_take())
-		return -EAGAIN;
+		return judge_none(CLASS_PROCESS);
 	ruling = ruling_here();
 	draft = draft_here();
 	if (!ruling || !draft)

@@ -14,8 +14,6 @@
 #include "lib/object.bpf.h"
 #include "lib/verdict.bpf.h"
 
-#define EAGAIN 11
-
 /* How much is told. */
 enum telling {
 	TELL_ALL = 0,
@@ -173,6 +171,13 @@ static __always_inline int judge(const struct access *access)
 	return answer;
 }
 
+/* Nothing can be decided for want of room: that denies, and what is not told of it counts as lost. */
+static __always_inline int judge_none(__u32 class)
+{
+	alert_lose(class);
+	return DENIED;
+}
+
 /* Judges one access of the current task from beginning to end: an enum judgement. */
 static __always_inline int judge_alone(const struct access *access)
 {
@@ -183,7 +188,7 @@ static __always_inline int judge_alone(const struct access *access)
 	if (!is_asked(access->of))
 		return 0;
 	if (!draft_take())
-		return -EAGAIN;
+		return judge_none(access->of);
 	ruling = ruling_here();
 	draft = draft_here();
 	if (ruling && draft) {

@@ -80,6 +80,20 @@ static __always_inline void alert_send(struct draft *draft, struct ruling *rulin
 		__sync_fetch_and_add(&counters->sent, 1);
 }
 
+/* Counts a verdict that cannot be told. */
+static __always_inline void alert_lose(__u32 class)
+{
+	__u32 operation = operation_of(class), zero = 0;
+	struct counters *counters = bpf_map_lookup_elem(&alert_ledger, &operation);
+	__u64 *sequence = bpf_map_lookup_elem(&alert_sequences, &zero);
+
+	if (!counters || !sequence)
+		return;
+	__sync_fetch_and_add(sequence, 1);
+	__sync_fetch_and_add(&counters->seen, 1);
+	__sync_fetch_and_add(&counters->lost, 1);
+}
+
 /* Adds to what holds of the question all that lies in the task and in the @inode that is acted upon. */
 static __always_inline void question_describe(struct question *question, struct task_struct *task,
 					      struct inode *inode)

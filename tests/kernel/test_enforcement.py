@@ -899,6 +899,36 @@ def test_anonymous_code(lsm: Guard) -> None:
         assert event.verdict and event.verdict.enforcer == "PRESET-AnonMapExecutionPreset"
 
 
+# Limits
+
+
+def test_no_room_to_decide(lsm: Guard, there: Path) -> None:
+    """Where more tasks are in the middle of a decision than there is room for, the next is denied, and it is counted."""
+    owners = lsm.kernel.maps["owners"]
+    cpus = lsm.kernel.cpus
+    lsm.rule(file_rule("matchPaths", f"path: {there}/secret") + "\naction: Block")
+    before = lost(lsm)
+    taken = 0
+    while owners.lookup(taken.to_bytes(4, "little"), 8 * cpus):
+        owners.update(taken.to_bytes(4, "little"), (1).to_bytes(8, "little") * cpus)
+        taken += 1
+    try:
+        done = lsm.act(read(there / "open"))
+    finally:
+        for i in range(taken):
+            owners.update(i.to_bytes(4, "little"), bytes(8 * cpus))
+
+    assert taken > 1
+    assert (done.error, done.alerts) == (errno.EACCES, [])
+    assert lost(lsm) > before
+    assert_passed(lsm.act(read(there / "open")))
+
+
+def lost(guard: Guard) -> int:
+    """How many verdicts were not told."""
+    return sum(counts.lost for counts in guard.kernel.alert_counts().values())
+
+
 # Changing rules
 
 

@@ -94,7 +94,9 @@ class Kernel:
     def __init__(self, placement: CgroupPlacement, ring_bytes: int) -> None:
         self._placement = placement
         self._ring_bytes = ring_bytes
-        self._cpus = _possible_cpus()
+        self.cpus = _possible_cpus()
+        """How many values a per-CPU map holds."""
+
         self._library = Libbpf()
         self.maps: dict[str, Map] = {}
         """Of all loaded programs, by name."""
@@ -243,10 +245,10 @@ class Kernel:
             if operation is Operation.COUNT:
                 continue
             key = int(operation).to_bytes(4, "little")
-            content = self.maps[name].lookup(key, COUNTERS.size * self._cpus)
+            content = self.maps[name].lookup(key, COUNTERS.size * self.cpus)
             if content is None:
                 raise self._library.fail("cannot read the kernel's counters")
-            for cpu in range(self._cpus):
+            for cpu in range(self.cpus):
                 part = content[cpu * COUNTERS.size : (cpu + 1) * COUNTERS.size]
                 found[cpu, operation.name.lower()] = KernelCounts.unpack(part)
         return found
@@ -255,8 +257,8 @@ class Kernel:
         """How many records each CPU has wanted to send; for alerts, by the numbers that the ledger has for them."""
         found = {}
         for name, first in (("sequences", 0), ("alert_sequences", ALERT_CPUS)):
-            content = self.maps[name].lookup(bytes(4), 8 * self._cpus) if name in self.maps else None
-            for cpu in range(self._cpus if content else 0):
+            content = self.maps[name].lookup(bytes(4), 8 * self.cpus) if name in self.maps else None
+            for cpu in range(self.cpus if content else 0):
                 found[first + cpu] = int.from_bytes((content or b"")[8 * cpu : 8 * cpu + 8], "little")
         return found
 
