@@ -33,3 +33,6 @@ enum subject_key abi_subject_key;
 struct subject abi_subject;
 struct matching abi_matching;
 struct verdict abi_verdict;
+enum capable_source abi_capable_source;
+enum function_key abi_function_key;
+struct function abi_function;

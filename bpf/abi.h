@@ -46,7 +46,8 @@ enum hook {
 	HOOK_CGROUP = 7,   /* tp_btf/cgroup_mkdir; also one for each cgroup that was there before */
 	HOOK_PROCESS = 8,  /* no hook: a process that was there before, told by procfs */
 	HOOK_LSM = 9,	   /* a decision of an LSM program; argument 0 is its enum lsm_hook */
-	HOOK_COUNT = 10,
+	HOOK_CAPABLE = 10, /* a capability was used, where LSM programs are not asked; its number, enum capable_source */
+	HOOK_COUNT = 11,
 };
 
 /* The LSM hooks that decide, by the names of linux/lsm_hook_defs.h. */
@@ -79,6 +80,12 @@ enum lsm_hook {
 	LSM_SB_UMOUNT = 25,
 	LSM_SB_PIVOTROOT = 26,
 	LSM_COUNT = 27,
+};
+
+/* What told of the use of a capability. */
+enum capable_source {
+	CAPABLE_BY_FUNCTION = 0,   /* fexit/security_capable */
+	CAPABLE_BY_TRACEPOINT = 1, /* tp_btf/cap_capable */
 };
 
 /* KubeArmor's classes; what the operator selects and the ledger is kept by. */
@@ -176,6 +183,7 @@ enum object_kind {
 	OBJECT_ACCEPTED = 5, /* the far end of the socket that was returned */
 	OBJECT_IMAGE = 6,    /* success is told by HOOK_EXEC */
 	OBJECT_QUERY = 7,    /* no event by itself: HOOK_DNS tells of what went to port 53 */
+	OBJECT_MEMORY = 8,   /* no event but by a rule: memory without a file that becomes code */
 };
 
 /* One row of the catalogue (decode/syscalls.py), written by the loader. */
@@ -326,6 +334,21 @@ struct matching {
 	__u32 zero;
 };
 
+/* The functions by which the kernel asks about capabilities; all but the first only to know. */
+enum function_key {
+	FUNCTION_SECURITY_CAPABLE = 0,
+	FUNCTION_NS_CAPABLE_NOAUDIT = 1,
+	FUNCTION_HAS_NS_CAPABILITY_NOAUDIT = 2,
+	FUNCTION_HAS_CAPABILITY_NOAUDIT = 3,
+	FUNCTION_COUNT = 4,
+};
+
+/* Where a function of the kernel lies: from its first byte to the one behind its last. */
+struct function {
+	__u64 start;
+	__u64 end;
+};
+
 /* What was decided: the content of an ITEM_VERDICT. */
 struct verdict {
 	__u32 set;
@@ -340,6 +363,7 @@ _Static_assert(sizeof(struct glob_state) == 516, "glob_state is ABI");
 _Static_assert(sizeof(struct subject) == 8, "subject is ABI");
 _Static_assert(sizeof(struct matching) == 16, "matching is ABI");
 _Static_assert(sizeof(struct verdict) == 16, "verdict is ABI");
+_Static_assert(sizeof(struct function) == 16, "function is ABI");
 
 /* What the operator wants to see; written by the agent, may change while running. */
 struct selection {

@@ -222,6 +222,7 @@ struct mm_struct {
 };
 
 struct vm_area_struct {
+	unsigned long vm_end;
 	struct file *vm_file;
 };
 
@@ -236,6 +237,7 @@ struct thread_info {
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
+	unsigned int personality;
 	int pid;
 	int tgid;
 	int exit_code;

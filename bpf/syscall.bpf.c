@@ -9,6 +9,7 @@
  * for a call that is not in the catalogue.
  */
 #include "lib/arguments.bpf.h"
+#include "lib/memory.bpf.h"
 #include "lib/observe.bpf.h"
 #include "lib/query.bpf.h"
 #include "lib/told.bpf.h"
@@ -216,6 +217,25 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->known)
 		return 0;
+	if (syscall->object == OBJECT_MEMORY) {
+		if (result < 0 || !(becomes_code(task, regs->dx) || slot == COMPAT_SLOT + I386_MMAP) ||
+		    !(traced_here() & 1 << CLASS_ANONYMOUS_MAP_EXEC))
+			return 0;
+		draft = draft_begin(HOOK_SYSCALL);
+		if (draft) {
+			draft->record.syscall = slot;
+			draft->record.result = result;
+			if (is_compat(task))
+				draft->record.flags |= RECORD_COMPAT;
+			load_arguments(draft->record.arguments, regs, task);
+		}
+		ruling = ruling_here();
+		if (draft && ruling && ask_about_memory(slot) && decide() >= DECISION_AUDIT) {
+			add_place(task);
+			alert_send(draft, ruling, false);
+		}
+		return 0;
+	}
 	if (syscall->at_entry)
 		pending = bpf_task_storage_get(&pendings, task, NULL, 0);
 	if (slot == COMPAT_SLOT + I386_SOCKETCALL) { /* what it stands for was read when it began */

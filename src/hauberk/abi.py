@@ -39,7 +39,8 @@ class Hook(IntEnum):
     CGROUP = 7
     PROCESS = 8
     LSM = 9
-    COUNT = 10
+    CAPABLE = 10
+    COUNT = 11
 
 
 class Operation(IntEnum):
@@ -101,6 +102,7 @@ class ObjectKind(IntEnum):
     ACCEPTED = 5
     IMAGE = 6
     QUERY = 7
+    MEMORY = 8
 
 
 class Filter(IntEnum):
@@ -351,3 +353,24 @@ class VerdictFields(NamedTuple):
 
 
 VERDICT: Final = Struct("<IIII")
+
+
+class CapableSource(IntEnum):
+    BY_FUNCTION = 0
+    BY_TRACEPOINT = 1
+
+
+class FunctionKey(IntEnum):
+    SECURITY_CAPABLE = 0
+    NS_CAPABLE_NOAUDIT = 1
+    HAS_NS_CAPABILITY_NOAUDIT = 2
+    HAS_CAPABILITY_NOAUDIT = 3
+    COUNT = 4
+
+
+class FunctionFields(NamedTuple):
+    start: int
+    end: int
+
+
+FUNCTION: Final = Struct("<QQ")

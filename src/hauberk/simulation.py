@@ -26,10 +26,9 @@ _ACTIONS_OF_THEIR_OWN: Final = (
     RuleClass.ANONYMOUS_MAP_EXEC,
     RuleClass.PROTECT_ENV,
     RuleClass.PROTECT_PROC,
-    RuleClass.EXEC,
     RuleClass.MAP_EXEC,
 )
-"""What only an alert tells of; of all else the call tells, too."""
+"""What only an LSM program's alert tells of; of all else the call tells, too."""
 
 _SOCKETS_KEPT: Final = 65536
 _INHERITING: Final = ("accept", "accept4")
@@ -98,6 +97,9 @@ class RecordedAccesses:
 
 
 def _is_told_only_here(record: Record) -> bool:
+    """Whether no other record tells of what an alert tells."""
+    if record.hook in (Hook.SYSCALL, Hook.CAPABLE):  # decided after the fact: told as an alert instead
+        return True
     of = next((which for kind, which, _ in record.items if kind == ItemKind.VERDICT), None)
     return record.hook == Hook.LSM and of in _ACTIONS_OF_THEIR_OWN
 

@@ -255,36 +255,6 @@ def test_every_kind_of_rule(guard: Guard, there: Path, kind: str, action: Action
         assert_passed(miss)
 
 
-@pytest.mark.parametrize("action", list(Action))
-def test_capability(lsm: Guard, there: Path, action: Action) -> None:
-    """A capability that is used is let pass, told or denied."""
-    lsm.rule(
-        f"capabilities:\n  matchCapabilities:\n  - {{capability: chown}}\naction: {action}", Action.BLOCK
-    )
-
-    done = lsm.act(lambda: os.chown(there / "open", 1, 1))
-
-    if action is Action.ALLOW:
-        assert_passed(done)
-        return
-    (event,) = done.alerts  # though the kernel asks for the user and again for the group
-    assert event.verdict and event.verdict.action == action
-    assert (event.resource, event.data) == ("CAP_CHOWN", "lsm=CAPABLE CAP_CHOWN")
-    assert done.error == (errno.EPERM if action is Action.BLOCK else 0)
-
-
-def test_each_use_of_a_capability_is_told(lsm: Guard, there: Path) -> None:
-    """Once a call, not once a process."""
-    lsm.rule("capabilities:\n  matchCapabilities:\n  - {capability: chown}\naction: Audit")
-
-    def act() -> None:
-        for _ in range(3):
-            os.chown(there / "open", 1, 1)
-            os.chown(there / "open", 0, 0)
-
-    assert len(lsm.act(act).alerts) == 6
-
-
 @pytest.mark.parametrize(
     ("rule", "name", "is_told"),
     [
@@ -874,29 +844,6 @@ def test_memfd_under_an_allow_list(lsm: Guard, there: Path) -> None:
     lsm.rule(process_rule("matchDirectories", f"dir: {there}/") + "\naction: Allow", Action.BLOCK)
 
     assert_told(lsm, lsm.act(memfd_exec(there)), "Block", policy="DefaultPosture")
-
-
-def test_anonymous_code(lsm: Guard) -> None:
-    """Memory that is code from the beginning, and memory that becomes it."""
-    import mmap
-
-    lsm.rule("presets:\n- {name: anonymousMapExec, action: Block}")
-    executable = mmap.PROT_READ | mmap.PROT_EXEC
-
-    mapped = lsm.act(lambda: mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, executable))
-
-    def becomes_code() -> None:
-        LIBC.mmap.restype = ctypes.c_void_p
-        address = LIBC.mmap(None, ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_size_t(0))
-        if LIBC.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(4096), 5):
-            raise OSError(ctypes.get_errno(), "")
-
-    changed = lsm.act(becomes_code)
-
-    for done in (mapped, changed):
-        assert done.error == errno.EACCES
-        (event,) = done.alerts
-        assert event.verdict and event.verdict.enforcer == "PRESET-AnonMapExecutionPreset"
 
 
 # Limits

@@ -33,6 +33,7 @@ _ON_SOCKETS: Final = ("connect", "bind", "listen", "accept", "accept4")
 _RENAMES: Final = ("rename", "renameat", "renameat2")
 _FILELESS: Final = (b"memfd:", b"/dev/shm/", b"/run/shm/")
 _OF_A_PROCESS: Final = re.compile(rb"/proc/(\d+)(?:/.*)?")
+_MEMORY_CALLS: Final = frozenset(row.name for row in SLOTS.values() if row.object == ObjectKind.MEMORY)
 _CLASSES_OF_HOOKS: Final = {
     LsmHook.BPRM_CHECK_SECURITY: RuleClass.PROCESS,
     LsmHook.FILE_MPROTECT: RuleClass.ANONYMOUS_MAP_EXEC,
@@ -60,6 +61,8 @@ def accesses_of(record: Record, source: str) -> list[Access]:
             found = _of_call(record, URING_SLOTS.get(record.syscall))
         case Hook.LSM:
             found = _of_lsm(record)
+        case Hook.CAPABLE:
+            found = iter([_capability(record.arguments[0])])
         case _:
             return []
     has_terminal = bool(record.find(ItemKind.TTY))
@@ -79,6 +82,15 @@ def _of_exec(record: Record) -> Iterator[Access]:
         passed = None if arguments is None else _without_first_line(arguments, name)
         yield Access(rule_class=RuleClass.PROCESS, path=path, path_is_known=is_known, arguments=passed)
     yield from _execution(executable, bool(executable), arguments)
+    yield from _execution_from_outside(record, executable, arguments)
+
+
+def _execution_from_outside(
+    record: Record, path: bytes, arguments: tuple[bytes, ...] | None
+) -> Iterator[Access]:
+    """What the preset `exec` asks: the parent is not in the PID namespace, and the process is not its first."""
+    if record.pid not in (1, record.host_pid) and not record.ppid and record.find(ItemKind.TTY):
+        yield Access(rule_class=RuleClass.EXEC, path=path, arguments=arguments)
 
 
 def _execution(path: bytes, is_known: bool, arguments: tuple[bytes, ...] | None) -> Iterator[Access]:
@@ -102,12 +114,18 @@ def _split(argv: bytes | None) -> tuple[bytes, ...] | None:
 def _of_call(record: Record, row: Syscall | None) -> Iterator[Access]:
     if row is None:  # damaged
         return
+    if row.object == ObjectKind.MEMORY:
+        yield Access(rule_class=RuleClass.ANONYMOUS_MAP_EXEC)
+    if not row.is_event:
+        return
     paths = list(_paths(record, row))
     if row.object == ObjectKind.IMAGE:
         if record.result < 0:  # one that went on is told by its exec
             path, is_known = paths[0] if paths else (b"", False)
             argv = _split(next((content for kind, _, content in record.items if kind == ItemKind.ARGV), None))
-            yield from _execution(path, is_known, argv[1:] if argv else None)
+            arguments = argv[1:] if argv else None
+            yield from _execution(path, is_known, arguments)
+            yield from _execution_from_outside(record, path, arguments)
     elif row.operation is Operation.FILE:
         writes = _writes(record, row)
         for path, is_known in paths:
@@ -204,7 +222,7 @@ def _of_lsm(record: Record) -> Iterator[Access]:
     if of == RuleClass.NETWORK:
         yield _socket(numbers[0], numbers[1] & _SOCKET_TYPE_MASK, numbers[2])
     elif of == RuleClass.CAPABILITIES:
-        yield Access(rule_class=of, capability=numbers[0], writes=True)
+        yield _capability(numbers[0])
     else:
         path = record.find(ItemKind.OBJECT)
         is_whole = not record.flags & (RecordFlag.CUT | RecordFlag.UNREADABLE)
@@ -216,6 +234,10 @@ def _of_lsm(record: Record) -> Iterator[Access]:
             writes=of == RuleClass.MOVE or (of == RuleClass.FILE and _lsm_writes(hook, numbers[0])),
             arguments=argv[1:] if argv else None,
         )
+
+
+def _capability(number: int) -> Access:
+    return Access(rule_class=RuleClass.CAPABILITIES, capability=number, writes=True)
 
 
 def _lsm_writes(hook: int, flags: int) -> bool:
@@ -267,10 +289,11 @@ def accesses_told(event: Event) -> list[Access]:
                 )
             )
         case Operation.CAPABILITIES if (name := data.get("capability", "")[4:].lower()) in CAPABILITIES:
-            found.append(
-                Access(rule_class=RuleClass.CAPABILITIES, capability=CAPABILITIES.index(name), writes=True)
-            )
-    if (name := data.get("syscall", "")) in SYSCALLS:
+            found.append(_capability(CAPABILITIES.index(name)))
+    name = data.get("syscall", "")
+    if name in _MEMORY_CALLS:
+        found.append(Access(rule_class=RuleClass.ANONYMOUS_MAP_EXEC))
+    elif name in SYSCALLS:
         path = resource if event.operation in (Operation.FILE, Operation.SYSCALL) else ""
         path = path if path.startswith("/") else ""
         found.append(Access(rule_class=RuleClass.SYSCALL + SYSCALLS[name], path=path.encode()))

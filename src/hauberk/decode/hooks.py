@@ -13,6 +13,7 @@ import msgspec
 from hauberk.abi import (
     ARGUMENT_COUNT,
     ArgumentKind,
+    CapableSource,
     Hook,
     ItemKind,
     LsmHook,
@@ -23,7 +24,7 @@ from hauberk.abi import (
 )
 from hauberk.constants import SYSCALLS
 from hauberk.decode import dns, lsm
-from hauberk.decode.arguments import PID, Arguments, Place, decode_address, signal_name
+from hauberk.decode.arguments import PID, Arguments, Place, capability_name, decode_address, signal_name
 from hauberk.decode.paths import absolute
 from hauberk.decode.syscalls import SLOTS, URING_SLOTS, Syscall
 from hauberk.decode.text import decode_text
@@ -355,6 +356,18 @@ def _lsm(record: Record, process: Process, _executable_of: ExecutableOf) -> _Par
     return lsm.operation_of(rule_class_of(record)), resource, f"lsm={row.label}{told.more}", details
 
 
+def _capable(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Parts:
+    name = capability_name(record.arguments[0])
+    by_function = record.arguments[1] == CapableSource.BY_FUNCTION
+    source, where = ("kfunc", "security_capable") if by_function else ("tracepoint", "cap_capable")
+    return (
+        Operation.CAPABILITIES,
+        name,
+        f"{source}={where.upper()} {name}",
+        {source: where, "capability": name},
+    )
+
+
 def rule_class_of(record: Record) -> int:
     """The `RuleClass` that a verdict on a record is of; that of system calls if it has none."""
     return next((which for kind, which, _ in record.items if kind == ItemKind.VERDICT), RuleClass.SYSCALL)
@@ -383,4 +396,5 @@ _HOOKS: Final[dict[int, Callable[[Record, Process, ExecutableOf], _Parts]]] = {
     Hook.DNS: _dns,
     Hook.IO_URING: partial(_call, "io_uring"),
     Hook.LSM: _lsm,
+    Hook.CAPABLE: _capable,
 }

@@ -34,6 +34,7 @@ from hauberk.decode.arguments import (
     FD,
     ID,
     ID16,
+    MAP_FLAGS,
     MEMFD_FLAGS,
     MESSAGE,
     MESSAGES,
@@ -47,6 +48,7 @@ from hauberk.decode.arguments import (
     OTHER_PATH,
     PATH,
     PID,
+    PROTECTION,
     PROTOCOL,
     PTRACE_REQUEST,
     RENAME_FLAGS,
@@ -84,6 +86,11 @@ class Syscall(msgspec.Struct, frozen=True):
     object: ObjectKind = ObjectKind.NONE
 
     @property
+    def is_event(self) -> bool:
+        """Whether the call itself is told, and can be meant by rules; else it is looked at for something else."""
+        return self.object not in (ObjectKind.QUERY, ObjectKind.MEMORY)
+
+    @property
     def is_copied_at_entry(self) -> bool:
         """Whether strings are copied when the call begins.
 
@@ -96,6 +103,7 @@ class Syscall(msgspec.Struct, frozen=True):
 PROCESS, FILE, NETWORK, OTHER = Operation.PROCESS, Operation.FILE, Operation.NETWORK, Operation.SYSCALL
 OPENED, FILE_OF, IMAGE, QUERY = ObjectKind.OPENED, ObjectKind.FILE, ObjectKind.IMAGE, ObjectKind.QUERY
 PEER, LOCAL, ACCEPTED = ObjectKind.PEER, ObjectKind.LOCAL, ObjectKind.ACCEPTED
+MEMORY = ObjectKind.MEMORY
 
 # arguments that many calls have
 _FD: Final = ("fd", FD)
@@ -142,6 +150,9 @@ _ROWS: Final = (
     Syscall("fchownat",          FILE,    (_AT, _PATH, _USER, _GROUP, ("mode", CHOWN_FLAGS))),
     Syscall("truncate",          FILE,    (_PATH, ("length", SIZE))),
     Syscall("ftruncate",         FILE,    (_FD, ("length", SIZE)), FILE_OF),
+    Syscall("mmap",              FILE,    (_SKIP, _SKIP, ("prot", PROTECTION), ("flags", MAP_FLAGS)), MEMORY),
+    Syscall("mprotect",          FILE,    (_SKIP, _SKIP, ("prot", PROTECTION)), MEMORY),
+    Syscall("pkey_mprotect",     FILE,    (_SKIP, _SKIP, ("prot", PROTECTION)), MEMORY),
 
     Syscall("socket",            NETWORK, (("domain", DOMAIN), ("type", SOCKET_TYPE),
                                            ("protocol", PROTOCOL))),
@@ -198,6 +209,7 @@ _COMPAT_ROWS: Final = {
     "truncate64":  Syscall("truncate",  FILE,  (_PATH, ("length", SIZE64))),
     "ftruncate":   Syscall("ftruncate", FILE,  (_FD, ("length", SIZE32)), FILE_OF),
     "ftruncate64": Syscall("ftruncate", FILE,  (_FD, ("length", SIZE64)), FILE_OF),
+    "mmap2":       Syscall("mmap",      FILE,  (_SKIP, _SKIP, ("prot", PROTECTION), ("flags", MAP_FLAGS)), MEMORY),
     "umount":      Syscall("umount2",   OTHER, (("target", TOLD_PATH),)),
 }
 

@@ -16,7 +16,9 @@ from hauberk.kube.state import Defaults, State
 from hauberk.model.cluster import ClusterPolicy, NodeStatus
 from hauberk.model.policy import Policy
 from hauberk.model.workload import Workload
+from hauberk.policy.check import check_kernel
 from hauberk.policy.decide import Numbered
+from hauberk.policy.document import Problem
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.pins import MOUNT as PINS_MOUNT
 from hauberk.sensor.pins import Pins
@@ -73,6 +75,9 @@ class InForce:
         self._policies: dict[tuple[str, str, str], Policy] = {}
         self._refused: dict[tuple[str, str, str], str] = {}
         self._told_invalid: set[tuple[tuple[str, str, str], int]] = set()
+        self._told_unseen: set[Problem] = set()
+        """Rules that can never act here, which were told once."""
+
         self._is_first = True
         self._statuses_stale = True
         self._pins = Pins()
@@ -213,6 +218,10 @@ class InForce:
                         "was found that would tell them: it holds for no container so far"
                     )
         self._pins.remove(but=self._pinned)
+        for problem in check_kernel(self._installed.policies, self._kernel.unseen):
+            if problem not in self._told_unseen:
+                self._complain(str(problem))
+                self._told_unseen.add(problem)
         mode = "enforced by BPF-LSM" if self._has_lsm else "observed only: nothing is denied"
         self._complain(f"policies in force: {len(self._policies)}, {mode}", "INFO")
         refused = [
@@ -227,7 +236,11 @@ class InForce:
                 self._pinned = self._pins.make()
             else:
                 self._complain(f"no bpffs is mounted on {PINS_MOUNT}: what is enforced ends with the agent")
+        before = set(self._kernel.missing)
         self._on_alerts(self._kernel.load_deciding(by_lsm=self._has_lsm, pins=self._pinned))
+        for name, cost in self._kernel.missing.items():
+            if name not in before:
+                self._complain(f"without {name}: {cost}; `hauberk probe` tells why")
         keys = _secret(), _secret()
         self._kernel.tables.prepare(keys, TRACED if self._has_lsm else TRACED_ALL)
         installed = Installed(

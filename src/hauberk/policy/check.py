@@ -4,7 +4,7 @@ Only rules that can meet are compared: those of policies of which one holds wher
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -71,6 +71,18 @@ def check_node(policies: Sequence[Policy], resolve: Callable[[str], str | None])
                 else:
                     said = f"`{text}` is `{mended}` by a symbolic link on this node, and the kernel knows it only as that: where images have the same link, the rule never matches it; write `{mended}`"
                 found[_warning(policy, rule, said)] = None
+    return list(found)
+
+
+def check_kernel(policies: Sequence[Policy], unseen: Collection[int]) -> list[Problem]:
+    """Rules that never act on this node; `unseen` are the classes of access that its kernel tells nobody of."""
+    text = "never acts on this node: its kernel has no hook that tells of this; `hauberk probe` says what it would take"
+    found = {
+        _warning(policy, rule, text): None
+        for policy in policies
+        for rule in policy.rules
+        if unseen and set(rule_classes(rule)) <= set(unseen)
+    }
     return list(found)
 
 

@@ -15,7 +15,6 @@ The order of rules, from the first to the last; the first that matches decides:
 from typing import Final
 
 from hauberk.abi import Operation, RuleClass
-from hauberk.constants import SYSCALLS
 from hauberk.decode.arguments import CAPABILITIES, effective_protocol
 from hauberk.decode.syscalls import SLOTS
 from hauberk.model.access import Access
@@ -57,6 +56,7 @@ _CLASSES: Final = {
     Operation.NETWORK: RuleClass.NETWORK,
     Operation.CAPABILITIES: RuleClass.CAPABILITIES,
 }
+_CALLS: Final = frozenset(row.name for row in SLOTS.values() if row.is_event)
 _SYNONYMS: Final = {"umount": "umount2"}
 
 
@@ -82,12 +82,12 @@ def rule_classes(rule: Rule) -> tuple[int, ...]:
 
 def is_known_call(name: str) -> bool:
     """Whether a rule can be about this system call."""
-    return _SYNONYMS.get(name, name) in SYSCALLS
+    return _SYNONYMS.get(name, name) in _CALLS
 
 
 def call_names() -> tuple[str, ...]:
     """The system calls that a rule can be about."""
-    return tuple(sorted({*SYSCALLS, *_SYNONYMS}))
+    return tuple(sorted({*_CALLS, *_SYNONYMS}))
 
 
 def matches(rule: Rule, access: Access) -> bool:

@@ -6,7 +6,18 @@ from typing import Final
 
 import msgspec
 
-from hauberk.abi import COUNTERS, ERRNO_COUNT, IMAGE, PREFIX_SIZE, SELECTION, Operation, Unwanted
+from hauberk.abi import (
+    COUNTERS,
+    ERRNO_COUNT,
+    FUNCTION,
+    IMAGE,
+    PREFIX_SIZE,
+    SELECTION,
+    FunctionKey,
+    Operation,
+    RuleClass,
+    Unwanted,
+)
 from hauberk.config import Selection
 from hauberk.decode.syscalls import kernel_rows
 from hauberk.errors import KernelError
@@ -15,6 +26,7 @@ from hauberk.model.record import Record
 from hauberk.sensor.libbpf import Libbpf, Map, Object
 from hauberk.sensor.probe import CgroupPlacement
 from hauberk.sensor.ring import Ring
+from hauberk.sensor.symbols import find_functions
 from hauberk.sensor.tables import Tables
 
 OBJECTS: Final = Path(__file__).with_name("objects")
@@ -76,6 +88,19 @@ DECIDING: Final = (
 )
 """The programs that decide, where the kernel lets them."""
 
+_UNSEEN_CAPABILITIES: Final = "the use of capabilities is not observed"
+_BY_TRACEPOINT: Final = frozenset({"capable_fn"})
+
+OBSERVING: Final = (
+    Programs(
+        "capability",
+        without=_UNSEEN_CAPABILITIES,
+        # the function is told as much as LSM programs are; the tracepoint is not, and the stack must be looked at
+        variants=(frozenset({"capable_tp"}), _BY_TRACEPOINT),
+    ),
+)
+"""The programs that decide after the fact what else only LSM programs see."""
+
 _PINNED: Final = ("lsm_", "birth", "newcomer")
 """The programs that go on when the agent does not."""
 
@@ -111,6 +136,9 @@ class Kernel:
 
         self._deciding: list[Object] = []
         self._loaded: set[str] = set()
+        self._left_out_programs: dict[str, frozenset[str]] = {}
+        """By object: the programs of it that this kernel is not given."""
+
         self.missing: dict[str, str] = {}
         """By object that the kernel did not take: what that costs."""
 
@@ -140,12 +168,13 @@ class Kernel:
         had_catalogue = "syscalls" in self.maps
         begin = len(self._objects)
         self._load(BIRTH)
-        if by_lsm:
-            for programs in DECIDING:
-                self._load(programs)
+        for programs in DECIDING if by_lsm else OBSERVING:
+            self._load(programs)
         for programs in CATALOGUE:  # those that decide after the fact, if they are not there already
             if programs.name in ("process", "syscall") and programs.name not in self._loaded:
                 self._load(programs)
+        if not by_lsm:
+            self._fill_functions()
         self._deciding = self._objects[begin:]
         del self._objects[begin:]
         if not had_catalogue:
@@ -158,6 +187,23 @@ class Kernel:
         if "syscalls" in self.maps:
             for slot, row in kernel_rows():
                 self.maps["syscalls"].update(slot.to_bytes(4, "little"), row)
+
+    def _fill_functions(self) -> None:
+        """Tell the program that looks at the stack where the functions lie that it looks for."""
+        if "functions" not in self.maps or self._left_out_programs["capability"] != _BY_TRACEPOINT:
+            return
+        names = {key: key.name.lower() for key in FunctionKey if key is not FunctionKey.COUNT}
+        found = find_functions(names.values())
+        if not found.keys() >= {"security_capable", "ns_capable_noaudit"}:
+            self.missing["capability"] = _UNSEEN_CAPABILITIES
+            return
+        for key, name in names.items():
+            self.maps["functions"].update(key.to_bytes(4, "little"), FUNCTION.pack(*found.get(name, (0, 0))))
+
+    @property
+    def unseen(self) -> frozenset[int]:
+        """The rule classes of what is neither decided nor observed on this kernel."""
+        return frozenset({RuleClass.CAPABILITIES} if "capability" in self.missing else ())
 
     def _load(self, programs: Programs) -> None:
         path = OBJECTS / f"{programs.name}.bpf.o"
@@ -175,6 +221,7 @@ class Kernel:
                 continue
             self._objects.append(loaded)
             self._loaded.add(programs.name)
+            self._left_out_programs[programs.name] = left_out
             return
         if refusal and not programs.without:
             raise refusal

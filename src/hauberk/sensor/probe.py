@@ -34,7 +34,7 @@ _CAP_PERFMON: Final = 38
 _CAP_BPF: Final = 39
 
 _FUNCTIONS: Final = ("do_fast_syscall_32",)
-_TRACEPOINTS: Final = ("io_uring_submit_req", "io_uring_submit_sqe", "io_uring_complete")
+_TRACEPOINTS: Final = ("io_uring_submit_req", "io_uring_submit_sqe", "io_uring_complete", "cap_capable")
 
 State = Literal["ok", "degraded", "missing", "unknown"]
 """`missing`: Hauberk does not run without. `degraded`: it runs, with the loss that is named. `unknown`: it
@@ -237,6 +237,7 @@ def find_all(host: Host) -> tuple[Finding, ...]:
         _fentry(host.answers),
         _io_uring(host),
         bpf_lsm,
+        _policies(host, bpf_lsm),
         _apparmor(security_modules, bpf_lsm),
         _list_security_modules(security_modules),
         _unprivileged_bpf(root),
@@ -443,6 +444,26 @@ def _bpf_lsm(answers: Answers | None, modules: list[str] | None) -> Finding:
         remedy = f"Boot with lsm={','.join([*modules, 'bpf'])}."
         return Finding(name, "degraded", "the kernel takes it, but it is not active", cost, remedy)
     return Finding(name, "ok", "the kernel takes it, and it is active")
+
+
+def _policies(host: Host, bpf_lsm: Finding) -> Finding:
+    """By type of rule, what becomes of it here."""
+    name = "policies"
+    if bpf_lsm.state == "ok":
+        found = "enforced: processes, files, sockets, capabilities, presets; audited: system calls"
+        return Finding(name, "ok", found)
+    cost = "Rules for capabilities do nothing."
+    if host.answers is None:
+        return _not_tried(name, cost)
+    observed = "only observed: processes, files, sockets, presets, system calls"
+    by_tracepoint = "cap_capable" in host.known
+    if host.answers.fentry and not by_tracepoint:
+        remedy = "Use a kernel from 6.14 on, one that can trace its functions, or one with BPF-LSM."
+        return Finding(name, "degraded", f"{observed}; not capabilities", cost, remedy)
+    if host.answers.fentry and _read(host.root / "proc/sys/kernel/kptr_restrict").strip() == "2":
+        found = f"{observed}; not capabilities, as the kernel hides its symbols"
+        return Finding(name, "degraded", found, cost, "Show them to root: `sysctl kernel.kptr_restrict=1`.")
+    return Finding(name, "ok", f"{observed}, capabilities")
 
 
 def _apparmor(modules: list[str] | None, bpf_lsm: Finding) -> Finding:

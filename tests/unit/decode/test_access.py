@@ -5,6 +5,7 @@ import os
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 
 from hauberk.abi import VERDICT, Hook, ItemKind, LsmHook, RecordFlag, RuleClass
@@ -182,6 +183,39 @@ def test_procfs_of_others(path: bytes, classes: set[RuleClass]) -> None:
     found = asked("openat", named(0, path), arguments=(AT_FDCWD, 0, 0))
 
     assert {each.rule_class for each in found} - {RuleClass.SYSCALL + SYSCALLS["openat"]} == classes
+
+
+@pytest.mark.parametrize("name", ["mmap", "mprotect", "pkey_mprotect"])
+def test_memory_that_becomes_code(name: str) -> None:
+    """It is told only where a preset wants it, and no other rule can be about the call."""
+    assert asked(name, arguments=(0, 4096, 5, 0x22)) == [access(RuleClass.ANONYMOUS_MAP_EXEC)]
+
+
+@pytest.mark.parametrize(
+    ("pids", "tty", "is_asked"),
+    [
+        ({"pid": 7, "ppid": 0}, b"pts0", True),
+        ({"pid": 7, "ppid": 0}, None, False),
+        ({"pid": 7, "ppid": 3}, b"pts0", False),
+        ({"pid": 1, "ppid": 0}, b"pts0", False),
+    ],
+)
+def test_execution_from_outside(pids: dict[str, int], tty: bytes | None, is_asked: bool) -> None:
+    """Who is in a PID namespace without its parent, and is not its first, was executed there from outside."""
+    items = [(ItemKind.EXECUTABLE, 0, b"/bin/sh"), *([(ItemKind.TTY, 0, tty)] if tty else [])]
+
+    told = msgspec.structs.replace(record(*items, hook=Hook.EXEC), **pids)
+
+    found = {each.rule_class for each in accesses_of(told, CAT)}
+
+    assert found == {RuleClass.PROCESS} | ({RuleClass.EXEC} if is_asked else set())
+
+
+def test_capability_that_was_used() -> None:
+    """Where no LSM program is asked, a record of its own tells."""
+    told = record(hook=Hook.CAPABLE, arguments=(13, 1))
+
+    assert accesses_of(told, CAT) == [access(RuleClass.CAPABILITIES, capability=13, writes=True)]
 
 
 def test_io_uring_has_its_own_arguments() -> None:

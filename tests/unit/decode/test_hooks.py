@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hauberk.abi import COMPAT_SLOT, SOCKETCALL_SLOT, Hook, ItemKind, Operation, RecordFlag
+from hauberk.abi import COMPAT_SLOT, SOCKETCALL_SLOT, CapableSource, Hook, ItemKind, Operation, RecordFlag
 from hauberk.constants import COMPAT_SYSCALLS, SYSCALLS
 from hauberk.decode.hooks import Description, command_line, describe
 from hauberk.decode.syscalls import SLOTS
@@ -140,6 +140,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[int, ...], str | None, str, dict[s
     "kill": ((), (77, 9), "/usr/bin/top", " pid=77 signal=SIGKILL process=/usr/bin/top",
              {"pid": "77", "signal": "SIGKILL", "process": "/usr/bin/top"}),
     "capset": ((), (), None, "", {}),
+    "mmap": ((), (0, 4096, 5, 0x22, 2**64 - 1), None, " prot=PROT_READ|PROT_EXEC flags=MAP_PRIVATE|MAP_ANONYMOUS",
+             {"prot": "PROT_READ|PROT_EXEC", "flags": "MAP_PRIVATE|MAP_ANONYMOUS"}),
+    "mprotect": ((), (0x7F00, 4096, 5), None, " prot=PROT_READ|PROT_EXEC", {"prot": "PROT_READ|PROT_EXEC"}),
+    "pkey_mprotect": ((), (0x7F00, 4096, 4), None, " prot=PROT_EXEC", {"prot": "PROT_EXEC"}),
     "mount": ((argument(0, b"tmpfs"), argument(2, b"tmpfs"), named(1, b"/mnt")), (0, 0, 0, 6), "/mnt",
               " source=tmpfs target=/mnt filesystem=tmpfs mountflag=6 data=",
               {"source": "tmpfs", "target": "/mnt", "filesystem": "tmpfs", "mountflag": "6", "data": "",
@@ -544,3 +548,23 @@ def test_any_record(items: Any, hook: int, slot: int, arguments: list[int], resu
     assert said.data.partition("=")[0] in said.details
     assert all(isinstance(value, str) for value in said.details.values())
     assert isinstance(command_line(told), str)
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        (CapableSource.BY_FUNCTION, {"kfunc": "security_capable"}),
+        (CapableSource.BY_TRACEPOINT, {"tracepoint": "cap_capable"}),
+    ],
+)
+def test_use_of_a_capability(source: int, data: dict[str, str]) -> None:
+    """As an LSM program's alert tells it, but for who has told."""
+    told = described(hook=Hook.CAPABLE, arguments=(13, source))
+
+    ((key, value),) = data.items()
+    assert told == Description(
+        Operation.CAPABILITIES,
+        "CAP_NET_RAW",
+        f"{key}={value.upper()} CAP_NET_RAW",
+        data | {"capability": "CAP_NET_RAW"},
+    )

@@ -2,8 +2,9 @@
 
 import pytest
 
+from hauberk.abi import RuleClass
 from hauberk.model.policy import Action, Policy
-from hauberk.policy.check import check, check_node
+from hauberk.policy.check import check, check_kernel, check_node
 from hauberk.policy.decide import Posture
 from hauberk.policy.document import parse_documents
 
@@ -232,3 +233,17 @@ def test_symbolic_link(rules: str, text: str, kind: str, certainty: str) -> None
 def test_no_symbolic_link(rules: str) -> None:
     """Real paths, and what is no path, are left alone; so is what nobody can resolve."""
     assert check_node([policy(rules)], lambda path: LINKS.get(path, path)) == []
+
+
+def test_rules_that_the_kernel_tells_nobody_of() -> None:
+    """They are said with their place; those that are decided, and kernels that tell all, say nothing."""
+    capabilities = policy(
+        "  capabilities:\n    matchCapabilities:\n    - {capability: chown}\n  action: Audit"
+    )
+    files = policy("  file:\n    matchPaths:\n    - {path: /x}", name="two")
+
+    (problem,) = check_kernel([capabilities, files], {RuleClass.CAPABILITIES})
+
+    assert (problem.severity, problem.file, problem.line) == ("warning", "one.yaml", 8)
+    assert problem.text.startswith("never acts on this node")
+    assert check_kernel([capabilities, files], ()) == []

@@ -192,6 +192,7 @@ def test_umount_is_what_the_kernel_calls_umount2() -> None:
     assert rule_classes(rule)
     assert {"umount", "umount2", "unlink"} <= set(call_names())
     assert not is_known_call("unlinked")
+    assert not is_known_call("mprotect")  # is looked at for a preset alone
 
 
 # What a rule is about

@@ -155,6 +155,34 @@ def test_refusals(good_host: Host, field: str, name: str, state: str, answer: in
 
 
 @pytest.mark.parametrize(
+    ("lsm", "fentry", "tracepoint", "hidden", "state", "found"),
+    [
+        (0, 0, False, False, "ok", "enforced: .*capabilities"),
+        (errno.EPERM, 0, False, True, "ok", "only observed: .*, capabilities$"),
+        (errno.EPERM, errno.EPERM, True, False, "ok", "only observed: .*, capabilities$"),
+        (errno.EPERM, errno.EPERM, True, True, "degraded", "hides its symbols"),
+        (errno.EPERM, errno.EPERM, False, False, "degraded", "; not capabilities$"),
+    ],
+)
+def test_what_becomes_of_policies(
+    good_host: Host, lsm: int, fentry: int, tracepoint: bool, hidden: bool, state: str, found: str
+) -> None:
+    """By type of rule, whether it is enforced, observed, or neither."""
+    write(good_host.root, {"proc/sys/kernel/kptr_restrict": "2\n" if hidden else "1\n"})
+    host = msgspec.structs.replace(
+        good_host,
+        answers=msgspec.structs.replace(ALL_TAKEN, lsm=lsm, fentry=fentry),
+        known=good_host.known | ({"cap_capable"} if tracepoint else set()),
+    )
+
+    finding = find(host, "policies")
+
+    assert finding.state == state
+    assert re.search(found, finding.found)
+    assert (state == "degraded") == bool(finding.cost and finding.remedy)
+
+
+@pytest.mark.parametrize(
     ("file", "text", "name", "state", "told"),
     [
         ("proc/self/status", "Uid:\t1000\nCapEff:\t0\n", "privileges", "missing", "CAP_BPF and CAP_PERFMON"),
