@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hauberk.abi import Decision, RuleClass
+from hauberk.abi import Decision, Operation, RuleClass
 from hauberk.cli import options
 from hauberk.config import Config, read_config
 from hauberk.decode.access import accesses_told
@@ -28,12 +28,13 @@ from hauberk.formats.names import operation_name
 from hauberk.model.access import Access
 from hauberk.model.policy import Action, Policy
 from hauberk.policy.check import check as check_policies
-from hauberk.policy.check import check_node
+from hauberk.policy.check import check_kernel, check_node
 from hauberk.policy.decide import Numbered, Posture, rule_set
 from hauberk.policy.document import Problem
 from hauberk.policy.rules import rule_classes
 from hauberk.policy.select import Identity, holds_for, holds_for_host
 from hauberk.policy.simulate import Simulation, access_text, can_be_judged, explain, target_text
+from hauberk.sensor.probe import probe
 
 policy = typer.Typer(
     name="policy",
@@ -321,6 +322,8 @@ def _read_and_check(paths: Iterable[Path], settings: Config) -> tuple[list[Docum
     found = [each.policy for each in documents]
     problems += check_policies(found, *_postures(settings))
     problems += check_node(found, os.path.realpath)
+    if any(rule.operation is Operation.CAPABILITIES for policy in found for rule in policy.rules):
+        problems += check_kernel(found, probe().unseen)
     return documents, sorted(problems, key=lambda each: (each.file, each.line))
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from hauberk.abi import RuleClass
 from hauberk.errors import KernelError
 from hauberk.sensor.attempt import Answers, attempt, find_libbpf_version
 from hauberk.sensor.btf import BTF, Btf
@@ -72,6 +73,7 @@ class CgroupPlacement(msgspec.Struct, frozen=True):
 
 
 BPF_LSM: Final = "BPF-LSM"
+POLICIES: Final = "policies"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -89,6 +91,12 @@ class Report(msgspec.Struct, frozen=True):
     def denies(self) -> bool:
         """Whether the kernel denies what our LSM programs say."""
         return any(finding.name == BPF_LSM and finding.state == "ok" for finding in self.findings)
+
+    @property
+    def unseen(self) -> frozenset[int]:
+        """The rule classes of what is neither decided nor observed here, as far as that could be asked."""
+        is_short = any(finding.name == POLICIES and finding.state == "degraded" for finding in self.findings)
+        return frozenset({RuleClass.CAPABILITIES} if is_short else ())
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -448,7 +456,7 @@ def _bpf_lsm(answers: Answers | None, modules: list[str] | None) -> Finding:
 
 def _policies(host: Host, bpf_lsm: Finding) -> Finding:
     """By type of rule, what becomes of it here."""
-    name = "policies"
+    name = POLICIES
     if bpf_lsm.state == "ok":
         found = "enforced: processes, files, sockets, capabilities, presets; audited: system calls"
         return Finding(name, "ok", found)

@@ -11,6 +11,7 @@ from hauberk.cli.main import app
 from hauberk.constants import SYSCALLS
 from hauberk.errors import ConfigError, HauberkError, PolicyError, SinkError
 from hauberk.model.event import Node
+from hauberk.sensor.probe import POLICIES, CgroupPlacement, Finding, Report, State
 from hauberk.sensor.recording import Header, Recorder
 from tests.unit.decode.raw import CWD, frame, raw_record
 
@@ -95,6 +96,23 @@ def test_check_tells_of_links_on_this_node() -> None:
     Path("shadow.yaml").write_text(SHADOW.replace("/etc/shadow", f"{here}/link/x"))
 
     assert f"`{here}/link/x` is `{here}/real/x` by a symbolic link" in run("check", "shadow.yaml")[1]
+
+
+@pytest.mark.parametrize(("state", "is_told"), [("degraded", True), ("ok", False), ("unknown", False)])
+def test_check_tells_of_rules_that_never_act(
+    state: State, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel of this node is asked, but only if there are rules for capabilities."""
+    report = Report(CgroupPlacement("v2"), (Finding(POLICIES, state, ""),))
+    monkeypatch.setattr("hauberk.cli.policy.probe", lambda: report)
+    Path("shadow.yaml").write_text(SHADOW)
+    Path("chown.yaml").write_text(
+        SHADOW.partition("  file:")[0]
+        + "  capabilities:\n    matchCapabilities:\n    - {capability: chown}\n  action: Block\n"
+    )
+
+    assert "never acts" not in run("check", "shadow.yaml")[1]
+    assert ("never acts on this node" in run("check", "chown.yaml")[1]) == is_told
 
 
 def test_check_knows_the_postures(monkeypatch: pytest.MonkeyPatch) -> None:
