@@ -183,7 +183,7 @@ enum object_kind {
 	OBJECT_ACCEPTED = 5, /* the far end of the socket that was returned */
 	OBJECT_IMAGE = 6,    /* success is told by HOOK_EXEC */
 	OBJECT_QUERY = 7,    /* no event by itself: HOOK_DNS tells of what went to port 53 */
-	OBJECT_MEMORY = 8,   /* no event but by a rule: memory without a file that becomes code */
+	OBJECT_MEMORY = 8,   /* no event but by a rule: memory that becomes code */
 };
 
 /* One row of the catalogue (decode/syscalls.py), written by the loader. */

@@ -218,8 +218,10 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (!syscall || !syscall->known)
 		return 0;
 	if (syscall->object == OBJECT_MEMORY) {
-		if (result < 0 || !(becomes_code(task, regs->dx) || slot == COMPAT_SLOT + I386_MMAP) ||
-		    !(traced_here() & 1 << CLASS_ANONYMOUS_MAP_EXEC))
+		if (result < 0 || !(becomes_code(task, regs->dx) || slot == COMPAT_SLOT + I386_MMAP))
+			return 0;
+		traced = traced_here();
+		if (!(traced & MEMORY_CLASSES))
 			return 0;
 		draft = draft_begin(HOOK_SYSCALL);
 		if (draft) {
@@ -230,7 +232,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 			load_arguments(draft->record.arguments, regs, task);
 		}
 		ruling = ruling_here();
-		if (draft && ruling && ask_about_memory(slot) && decide() >= DECISION_AUDIT) {
+		if (draft && ruling && ask_about_memory(slot, traced) && decide() >= DECISION_AUDIT) {
 			add_place(task);
 			alert_send(draft, ruling, false);
 		}

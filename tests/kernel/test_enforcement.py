@@ -810,26 +810,6 @@ def test_nested_container(lsm: Guard, there: Path) -> None:
     assert lsm.act(act).error == errno.EACCES
 
 
-def test_loader_as_a_way_to_execute(lsm: Guard, there: Path) -> None:
-    """`ld.so FILE` maps the file instead of executing it."""
-    program = there / "cat"
-    shutil.copy(Path("/usr/bin/cat").resolve(), program)
-    loader = next(Path("/lib64").glob("ld-linux*"))
-    lsm.rule(process_rule("matchPaths", f"path: {program}") + "\naction: Block")
-    outcome = there / "outcome"
-
-    def act() -> None:
-        pid = os.fork()
-        if not pid:
-            os.close(2)
-            os.execv(loader, [str(loader), str(program), "/dev/null"])
-        outcome.write_text(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
-
-    lsm.act(act)
-
-    assert int(outcome.read_text()) != 0
-
-
 def memfd_exec(_: Path) -> Callable[[], object]:
     def act() -> None:
         fd = os.memfd_create("x", 0)

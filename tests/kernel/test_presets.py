@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import struct
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from tests.kernel.test_enforcement import (
     execute,
     first,
     memfd_exec,
+    process_rule,
     read,
     there,
 )
@@ -289,6 +291,28 @@ def test_execution_from_outside(guard: Guard, action: str) -> None:
     assert assert_preset(guard, done, action, "Exec", Operation.PROCESS).resource == str(TRUE)
     assert_passed(without_terminal)
     assert_passed(inside)
+
+
+# Code of files that are mapped instead of executed
+
+
+@pytest.mark.parametrize("action", ["Audit", "Block"])
+def test_loader_as_a_way_to_execute(guard: Guard, there: Path, action: str) -> None:
+    """`ld.so FILE` asks nobody to execute the file; an execution of it is told once all the same."""
+    program = there / "cat"
+    shutil.copy(Path("/usr/bin/cat").resolve(), program)
+    loader = next(Path("/lib64").glob("ld-linux*"))
+    guard.rule(process_rule("matchPaths", f"path: {program}") + f"\naction: {action}")
+
+    by_loader = guard.act(lambda: os.execv(loader, [str(loader), str(program), "/dev/null"]))
+    executed = guard.act(execute(program, "/dev/null"))
+
+    (event,) = by_loader.alerts
+    assert event.verdict and event.verdict.policy == "under-test"
+    assert (event.operation, event.resource) == (Operation.FILE, str(program))
+    assert event.data.split(" ")[0] == ("lsm=MMAP_FILE" if guard.denies else "syscall=SYS_MMAP")
+    assert (by_loader.code != 0) == (action == "Block" and guard.denies)
+    assert [each.operation for each in executed.alerts] == [Operation.PROCESS]
 
 
 # Capabilities

@@ -115,7 +115,7 @@ def _of_call(record: Record, row: Syscall | None) -> Iterator[Access]:
     if row is None:  # damaged
         return
     if row.object == ObjectKind.MEMORY:
-        yield Access(rule_class=RuleClass.ANONYMOUS_MAP_EXEC)
+        yield _code(record.find(ItemKind.OBJECT) or b"")
     if not row.is_event:
         return
     paths = list(_paths(record, row))
@@ -236,6 +236,11 @@ def _of_lsm(record: Record) -> Iterator[Access]:
         )
 
 
+def _code(path: bytes) -> Access:
+    """Memory that became code: of a file, or of none."""
+    return Access(rule_class=RuleClass.MAP_EXEC if path else RuleClass.ANONYMOUS_MAP_EXEC, path=path)
+
+
 def _capability(number: int) -> Access:
     return Access(rule_class=RuleClass.CAPABILITIES, capability=number, writes=True)
 
@@ -271,7 +276,7 @@ def accesses_told(event: Event) -> list[Access]:
             argv = data.get("argv", "")
             arguments = () if not argv or argv == resource else tuple(argv.encode().split(b" "))
             found += _execution(path.encode(), path.startswith(("/", "memfd:")), arguments)
-        case Operation.FILE:
+        case Operation.FILE if data.get("syscall") not in _MEMORY_CALLS:
             writes = _told_writes(data)
             for text in filter(None, (resource, data.get("newpath", ""))):
                 is_known = text.startswith("/") and "cut" not in data
@@ -292,7 +297,7 @@ def accesses_told(event: Event) -> list[Access]:
             found.append(_capability(CAPABILITIES.index(name)))
     name = data.get("syscall", "")
     if name in _MEMORY_CALLS:
-        found.append(Access(rule_class=RuleClass.ANONYMOUS_MAP_EXEC))
+        found.append(_code(resource.encode()))
     elif name in SYSCALLS:
         path = resource if event.operation in (Operation.FILE, Operation.SYSCALL) else ""
         path = path if path.startswith("/") else ""

@@ -106,7 +106,7 @@ class _Form:
         self.has_strings = False
         """Whether Data holds more than numbers."""
 
-        self.path = 0 if row.object == ObjectKind.FILE else -1
+        self.path = 0 if row.object in (ObjectKind.FILE, ObjectKind.MEMORY) else -1
         """The argument that the resource is the path of; -1: none is."""
 
         self.argv = -1

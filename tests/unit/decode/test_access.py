@@ -189,6 +189,7 @@ def test_procfs_of_others(path: bytes, classes: set[RuleClass]) -> None:
 def test_memory_that_becomes_code(name: str) -> None:
     """It is told only where a preset wants it, and no other rule can be about the call."""
     assert asked(name, arguments=(0, 4096, 5, 0x22)) == [access(RuleClass.ANONYMOUS_MAP_EXEC)]
+    assert asked(name, named(0, b"/x"), arguments=(0, 4096, 5, 2)) == [access(RuleClass.MAP_EXEC, b"/x")]
 
 
 @pytest.mark.parametrize(
