@@ -200,19 +200,27 @@ enum call_question {
 	CALL_QUESTIONS = 6,
 };
 
-/* Prepares the question whether the file that the current task has opened is one that a preset protects. */
-static __always_inline int ask_about_procfs(struct ruling *ruling, struct file *file, __u32 of, __u32 traced)
+/* The classes of rules that a question (enum call_question) can be put to. */
+static __always_inline __u32 classes_asked(__u32 number)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	switch (number) {
+	case ASK_PATH:
+	case ASK_OTHER_PATH:
+		return 1 << CLASS_FILE | 1 << CLASS_NETWORK;
+	case ASK_PROTECT_PROC:
+		return 1 << CLASS_PROTECT_PROC;
+	case ASK_PROTECT_ENV:
+		return 1 << CLASS_PROTECT_ENV;
+	}
+	return 1 << CLASS_SYSCALL;
+}
 
-	if (!file || !(traced & class_bit(of)) || !is_of_another(task, BPF_CORE_READ(file, f_inode)))
-		return 0;
-	if (of == CLASS_PROTECT_ENV && !is_named_environ(BPF_CORE_READ(file, f_path.dentry)))
-		return 0;
-	ruling->question.of = of;
-	ruling->question.start = ruling->file_start;
-	ruling->question.met |= CONDITION_READ;
-	return 1;
+/* True if @file, which the current task has opened, is one that the preset of class @of protects. */
+static __always_inline bool is_protected(struct file *file, __u32 of)
+{
+	if (!file || !is_of_another(bpf_get_current_task_btf(), BPF_CORE_READ(file, f_inode)))
+		return false;
+	return of == CLASS_PROTECT_PROC || is_named_environ(BPF_CORE_READ(file, f_path.dentry));
 }
 
 /*
@@ -227,22 +235,27 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 	struct file *file;
 	__u32 path = number & 1; /* which of its two */
 
-	if (!syscall || !draft)
+	/* most of what could be asked is not: that costs nothing more */
+	if (!(traced & classes_asked(number)) || !syscall || !draft)
 		return 0;
 	ruling = question_begin(CLASS_FILE);
 	if (!ruling)
 		return 0;
 	file = (struct file *)ruling->file;
-	question_describe(&ruling->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
 	if (number == ASK_PROTECT_PROC || number == ASK_PROTECT_ENV) {
-		if (syscall->object != OBJECT_OPENED)
+		ruling->question.of = number == ASK_PROTECT_PROC ? CLASS_PROTECT_PROC : CLASS_PROTECT_ENV;
+		if (syscall->object != OBJECT_OPENED || !is_protected(file, ruling->question.of))
 			return 0;
-		return ask_about_procfs(ruling, file, number == ASK_PROTECT_PROC ? CLASS_PROTECT_PROC : CLASS_PROTECT_ENV,
-					traced);
+		ruling->question.met |= CONDITION_READ;
+	} else if (path && ruling->file_start < PATH_SIZE) {
+		return 0;
+	}
+	question_describe(&ruling->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
+	if (ruling->question.of != CLASS_FILE) {
+		ruling->question.start = ruling->file_start;
+		return 1;
 	}
 	if (number >= ASK_CALL) {
-		if (!(traced & 1 << CLASS_SYSCALL))
-			return 0;
 		ruling->question.of = CLASS_SYSCALL + slot;
 	} else if (syscall->operation == OPERATION_NETWORK) {
 		if (!(traced & 1 << CLASS_NETWORK) || path)
@@ -253,8 +266,6 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 		return 0;
 	}
 	if (ruling->file_start < PATH_SIZE) {
-		if (path)
-			return 0;
 		ruling->question.start = ruling->file_start;
 		ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
 		if (syscall->object == OBJECT_OPENED && !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
