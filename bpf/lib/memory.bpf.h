@@ -72,7 +72,7 @@ __noinline int ask_about_mapped_file(__u64 address)
 
 	if (!ruling || !draft)
 		return 0;
-	if (bpf_find_vma(task, address, mapping_step, &walk, 0) && draft->record.syscall < COMPAT_SLOT)
+	if (bpf_find_vma(task, address, mapping_step, &walk, 0))
 		walk.file = file_of(task, draft->record.arguments[4]); /* somebody is about to change the mapping */
 	file = walk.file;
 	if (!file)

@@ -7,16 +7,19 @@ import shutil
 import signal
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from hauberk.abi import Operation
+from hauberk.abi import Operation, RuleClass
+from hauberk.config import Selection
 from hauberk.errors import HauberkError
 from hauberk.model.event import Event
 from hauberk.model.policy import Action
-from tests.kernel.guard import Act, Guard
+from hauberk.sensor.loader import Kernel
+from hauberk.sensor.probe import probe
+from tests.kernel.guard import RING_BYTES, Act, Guard
 from tests.kernel.test_enforcement import (
     CLONE_NEWPID,
     LIBC,
@@ -410,3 +413,22 @@ def test_asking_to_know_is_no_use(guard: Guard, there: Path) -> None:
     assert_passed(asked)
     assert_passed(grown)
     assert_used(guard, used, "Audit", "CAP_SYS_PTRACE")
+
+
+def test_a_kernel_that_hides_where_its_functions_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them the tracepoint does not say enough, and that is said; the function needs none of them."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    monkeypatch.setattr("hauberk.sensor.loader.find_functions", lambda _: {})
+    kernel = Kernel(probe().cgroups, RING_BYTES)
+    with ExitStack() as stack:
+        stack.callback(kernel.close)
+        try:
+            stack.callback(kernel.load(Selection()).close)
+            stack.callback(kernel.load_deciding(by_lsm=False).close)
+        except HauberkError as error:
+            pytest.skip(str(error))
+        traces_functions = "named" not in kernel.missing
+
+        assert kernel.unseen == (frozenset() if traces_functions else {RuleClass.CAPABILITIES})
+        assert ("capability" in kernel.missing) == (not traces_functions)
