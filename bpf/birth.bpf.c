@@ -8,7 +8,7 @@
  * A cgroup that container runtimes name by an ID gets the rules that hold for every container, until the
  * agent knows what it is. What the kernel knows as containers here, enrich/workloads.py must know too.
  */
-#include "lib/rules.bpf.h"
+#include "lib/home.bpf.h"
 
 #define ID_SIZE 64 /* of a container, in hexadecimal digits */
 #define NAME_MAX 255
@@ -95,8 +95,10 @@ int BPF_PROG(birth_rmdir, struct cgroup *cgroup, const char *path)
 	struct selection *selection = selected();
 	__u64 id = cgroup->kn->id;
 
-	if (selection && cgroup->root->hierarchy_id == selection->cgroup_hierarchy)
+	if (selection && cgroup->root->hierarchy_id == selection->cgroup_hierarchy) {
 		bpf_map_delete_elem(&subjects, &id);
+		bpf_map_delete_elem(&homes, &id);
+	}
 	return 0;
 }
 

@@ -59,6 +59,7 @@ struct hlist_head {
 
 struct super_block {
 	unsigned long s_magic;
+	struct dentry *s_root;
 	struct list_head s_mounts;
 };
 
@@ -140,6 +141,7 @@ struct files_struct {
 };
 
 struct fs_struct {
+	struct path root;
 	struct path pwd;
 };
 
@@ -157,6 +159,16 @@ struct pid_namespace {
 struct mnt_namespace {
 	struct ns_common ns;
 	struct mount *root;
+	__u64 seq;
+};
+
+/* What tells one namespace from all others since 6.18. */
+struct ns_common___numbered {
+	__u64 ns_id;
+};
+
+struct mnt_namespace___numbered {
+	struct ns_common___numbered ns;
 };
 
 struct nsproxy {
@@ -253,8 +265,18 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	const struct cred *cred;
+	const struct cred *real_cred;
 	unsigned int in_execve : 1;
 	char comm[16];
+};
+
+struct iattr {
+	unsigned int ia_valid;
+};
+
+/* The hooks of security modules: one that came in 6.9, with another change. */
+union security_list_options {
+	void *inode_post_setattr;
 };
 
 struct linux_binprm {

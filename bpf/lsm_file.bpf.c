@@ -4,6 +4,7 @@
  *
  *   lsm/file_open         every open, that of an image to be executed too
  *   lsm/file_permission   a write to what was opened before the rules were there, or by somebody else
+ *   lsm/file_truncate     the same by ftruncate(), since 6.2 (before, it was path_truncate)
  *   lsm/mmap_file         the same by a shared mapping; code that is mapped instead of executed;
  *                         code in memory that no file stands behind
  *   lsm/file_mprotect     memory that becomes code later
@@ -29,7 +30,6 @@ static __always_inline bool describe(struct access *access, struct file *file)
 	struct backing_file *backing = (struct backing_file *)file;
 	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt), *upper = mnt;
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct mnt_namespace *home;
 
 	access->inode = inode;
 	access->mnt = mnt;
@@ -41,9 +41,8 @@ static __always_inline bool describe(struct access *access, struct file *file)
 	else /* its path is that of the file above */
 		access->dentry = (struct dentry *)((char *)BPF_CORE_READ(inode, i_dentry.first) -
 						   bpf_core_field_offset(struct dentry, d_u.d_alias));
-	home = home_mounts(bpf_get_current_task_btf());
 	access->is_layer = true;
-	return mount_of(upper) != BPF_CORE_READ(home, root);
+	return BPF_CORE_READ(upper, mnt_root) != (struct dentry *)home_here().root;
 }
 
 SEC("lsm/file_open")
@@ -73,22 +72,34 @@ int BPF_PROG(lsm_file_open, struct file *file)
 	return judge_for_hook(&access);
 }
 
-SEC("lsm/file_permission")
-int BPF_PROG(lsm_file_perm, struct file *file, int mask)
+/* A change of what is open: told only if it is denied, since the open was told. */
+static __always_inline int judge_write(__u16 hook, struct file *file)
 {
 	struct access access = {
 		.of = CLASS_FILE,
-		.hook = LSM_FILE_PERMISSION,
+		.hook = hook,
 		.telling = TELL_DENIED,
 		.writes = true,
 	};
 
-	if (!(mask & MAY_WRITE) || !is_asked(CLASS_FILE) || !describe(&access, file))
+	if (!is_asked(CLASS_FILE) || !describe(&access, file))
 		return 0;
 	/* pipes and sockets have no path that a rule could mean */
 	if (BPF_CORE_READ(file, f_path.dentry, d_parent) == access.dentry)
 		return 0;
 	return judge_for_hook(&access);
+}
+
+SEC("lsm/file_permission")
+int BPF_PROG(lsm_file_perm, struct file *file, int mask)
+{
+	return mask & MAY_WRITE ? judge_write(LSM_FILE_PERMISSION, file) : 0;
+}
+
+SEC("lsm/file_truncate")
+int BPF_PROG(lsm_ftruncate, struct file *file)
+{
+	return judge_write(LSM_PATH_TRUNCATE, file);
 }
 
 SEC("lsm/mmap_file")

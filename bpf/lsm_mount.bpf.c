@@ -21,7 +21,7 @@ static __always_inline bool is_at_home(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return is_asked(CLASS_FILE) && own_mounts(task) == home_mounts(task);
+	return is_asked(CLASS_FILE) && (__u64)own_mounts(task) == home_here().mounts;
 }
 
 /* Judges what becomes of the name of @dentry and of all below it. */

@@ -3,14 +3,23 @@
  * What may be done to a name: made, removed, renamed, linked, and given another owner or mode.
  *
  *   lsm/path_mknod, _mkdir, _rmdir, _unlink, _symlink, _link, _rename, _chmod, _chown, _truncate
+ *   lsm/inode_create, _mknod, _mkdir, _rmdir, _unlink, _symlink, _link, _rename, _setattr
  *
- * All of it changes what the name stands for, so it counts as writing. A directory that is
+ * The second are asked only about what overlayfs does below a file of its own: its layers may be directories
+ * that have a name. All of it changes what the name stands for, so it counts as writing. A directory that is
  * renamed takes along what is below it: the rules for that are asked too.
  */
 #include "lib/judge.bpf.h"
 #include "lib/arguments.bpf.h"
+#include "lib/told.bpf.h"
 
 #define S_IFDIR 0040000
+
+/* include/linux/fs.h */
+#define ATTR_MODE (1 << 0)
+#define ATTR_UID (1 << 1)
+#define ATTR_GID (1 << 2)
+#define ATTR_SIZE (1 << 3)
 
 /* True if the call in progress opens a file: what it makes or truncates on the way is told when it is open. */
 static __always_inline bool is_opening(void)
@@ -24,14 +33,16 @@ static __always_inline bool is_opening(void)
 	return !syscall || !syscall->known || syscall->object == OBJECT_OPENED;
 }
 
-static __always_inline int judge_name(__u16 hook, __u16 telling, const struct path *directory, struct dentry *dentry)
+/* Judges what is done to the name @dentry; @mnt is NULL if it is that of a file in a layer. */
+static __always_inline int judge_name(__u16 hook, __u16 telling, struct vfsmount *mnt, struct dentry *dentry)
 {
 	struct access access = {
 		.of = CLASS_FILE,
 		.hook = hook,
 		.telling = telling,
 		.writes = true,
-		.mnt = BPF_CORE_READ(directory, mnt),
+		.is_layer = !mnt,
+		.mnt = mnt,
 		.dentry = dentry,
 	};
 	bool is_directory = false;
@@ -57,23 +68,26 @@ static __always_inline int judge_name(__u16 hook, __u16 telling, const struct pa
 
 static __always_inline int judge_one(__u16 hook, const struct path *directory, struct dentry *dentry)
 {
-	return judge_name(hook, TELL_ALL, directory, dentry) < 0 ? -EACCES : 0;
+	return judge_name(hook, TELL_ALL, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
 }
 
 /* What an open does on its way, too. */
 static __always_inline int judge_step(__u16 hook, const struct path *directory, struct dentry *dentry)
 {
-	return judge_name(hook, is_opening() ? TELL_DENIED : TELL_ALL, directory, dentry) < 0 ? -EACCES : 0;
+	__u16 telling = is_opening() ? TELL_DENIED : TELL_ALL;
+
+	return judge_name(hook, telling, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
 }
 
 /* Two names of one action: it is told once. */
 static __always_inline int judge_two(__u16 hook, const struct path *old_directory, struct dentry *old,
 				     const struct path *directory, struct dentry *dentry)
 {
-	int answer = judge_name(hook, TELL_ALL, old_directory, old);
+	int answer = judge_name(hook, TELL_ALL, BPF_CORE_READ(old_directory, mnt), old);
 
 	if (answer >= 0)
-		answer = judge_name(hook, answer == PASSED_TOLD ? TELL_DENIED : TELL_ALL, directory, dentry);
+		answer = judge_name(hook, answer == PASSED_TOLD ? TELL_DENIED : TELL_ALL,
+				    BPF_CORE_READ(directory, mnt), dentry);
 	return answer < 0 ? -EACCES : 0;
 }
 
@@ -142,6 +156,104 @@ SEC("lsm/path_truncate")
 int BPF_PROG(lsm_truncate, const struct path *path)
 {
 	return judge_step(LSM_PATH_TRUNCATE, path, BPF_CORE_READ(path, dentry));
+}
+
+/* One file of an overlay may be several of its layers, and several changes of them: they are told once. */
+#define TOLD_LAYER 63 /* beyond all capabilities */
+
+/*
+ * Judges what overlayfs does to @dentry. It acts for a task as somebody else: as who has mounted it. (So
+ * do few others, and what they do to a name is asked about already; then this tells nothing.)
+ */
+static __always_inline int judge_layer(__u16 hook, struct dentry *dentry)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u16 telling = TELL_ALL;
+	int answer;
+
+	if (task->cred == task->real_cred || !is_asked(CLASS_FILE))
+		return 0;
+	if (is_opening() || told_has(task, TOLD_LAYER))
+		telling = TELL_DENIED;
+	answer = judge_name(hook, telling, NULL, dentry);
+	if (answer == PASSED_TOLD)
+		told_add(task, TOLD_LAYER);
+	return answer < 0 ? -EACCES : 0;
+}
+
+SEC("lsm/inode_create")
+int BPF_PROG(lsm_inode_create, struct inode *directory, struct dentry *dentry, unsigned short mode)
+{
+	return judge_layer(LSM_PATH_MKNOD, dentry);
+}
+
+SEC("lsm/inode_mknod")
+int BPF_PROG(lsm_inode_mknod, struct inode *directory, struct dentry *dentry, unsigned short mode,
+	     unsigned int device)
+{
+	return judge_layer(LSM_PATH_MKNOD, dentry);
+}
+
+SEC("lsm/inode_mkdir")
+int BPF_PROG(lsm_inode_mkdir, struct inode *directory, struct dentry *dentry, unsigned short mode)
+{
+	return judge_layer(LSM_PATH_MKDIR, dentry);
+}
+
+SEC("lsm/inode_rmdir")
+int BPF_PROG(lsm_inode_rmdir, struct inode *directory, struct dentry *dentry)
+{
+	return judge_layer(LSM_PATH_RMDIR, dentry);
+}
+
+SEC("lsm/inode_unlink")
+int BPF_PROG(lsm_inode_unlink, struct inode *directory, struct dentry *dentry)
+{
+	return judge_layer(LSM_PATH_UNLINK, dentry);
+}
+
+SEC("lsm/inode_symlink")
+int BPF_PROG(lsm_inode_symlink, struct inode *directory, struct dentry *dentry, const char *target)
+{
+	return judge_layer(LSM_PATH_SYMLINK, dentry);
+}
+
+SEC("lsm/inode_link")
+int BPF_PROG(lsm_inode_link, struct dentry *old, struct inode *directory, struct dentry *dentry)
+{
+	if (judge_layer(LSM_PATH_LINK, old) < 0)
+		return -EACCES;
+	return judge_layer(LSM_PATH_LINK, dentry);
+}
+
+SEC("lsm/inode_rename")
+int BPF_PROG(lsm_inode_rename, struct inode *old_directory, struct dentry *old, struct inode *directory,
+	     struct dentry *dentry)
+{
+	if (judge_layer(LSM_PATH_RENAME, old) < 0)
+		return -EACCES;
+	return judge_layer(LSM_PATH_RENAME, dentry);
+}
+
+/* What is changed, and how, are the first arguments; since 6.9 they are the second and the third. */
+SEC("lsm/inode_setattr")
+int lsm_inode_setattr(void *context)
+{
+	__u32 first = bpf_core_field_exists(union security_list_options, inode_post_setattr);
+	__u64 dentry = 0, change = 0;
+	unsigned int changed;
+	__u16 hook = LSM_PATH_CHMOD;
+
+	bpf_get_func_arg(context, first, &dentry);
+	bpf_get_func_arg(context, first + 1, &change);
+	changed = BPF_CORE_READ((struct iattr *)change, ia_valid);
+	if (!(changed & (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_SIZE)))
+		return 0;
+	if (changed & ATTR_SIZE)
+		hook = LSM_PATH_TRUNCATE;
+	else if (changed & (ATTR_UID | ATTR_GID))
+		hook = LSM_PATH_CHOWN;
+	return judge_layer(hook, (struct dentry *)dentry);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,10 +4,10 @@
  *
  *   fentry/cgroup_attach_task    a process is about to be moved into a cgroup
  *   tp_btf/sched_process_fork    a newcomer's children are newcomers; so is who is born into another cgroup
- *   tp_btf/sched_process_exec    the end of it
+ *   tp_btf/sched_process_exec    the end of it: what is there then is the container's home
  */
+#include "lib/home.bpf.h"
 #include "lib/newcomer.bpf.h"
-#include "lib/rules.bpf.h"
 
 static __always_inline int mark(struct task_struct *task, struct newcomer as)
 {
@@ -60,8 +60,10 @@ int BPF_PROG(newcomer_exec, struct task_struct *task)
 
 	if (newcomer && is_outside(task))
 		newcomer->execs++;
-	else if (newcomer)
+	else if (newcomer) {
 		bpf_task_storage_delete(&newcomers, task);
+		home_here();
+	}
 	return 0;
 }
 

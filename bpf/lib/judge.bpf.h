@@ -28,7 +28,7 @@ struct access {
 	__u16 telling;	 /* enum telling */
 	bool writes;
 	bool is_layer; /* the name in use is asked about elsewhere: only the others are */
-	struct vfsmount *mnt;
+	struct vfsmount *mnt;  /* NULL: it is not known by which mount it was reached */
 	struct dentry *dentry; /* NULL: it has no path */
 	struct inode *inode;   /* who owns it */
 	__u32 kinds[2];	       /* enum number_kind */
@@ -53,12 +53,19 @@ __noinline int judge_path(void)
 {
 	struct ruling *ruling = ruling_here();
 	struct draft *draft = draft_here();
+	struct mount *mount = NULL;
+	struct dentry *root;
 	__u16 flags = 0;
 
 	if (!ruling || !draft)
 		return 0;
-	ruling->question.start = path_build(&draft->path, (struct vfsmount *)ruling->mnt,
-					    (struct dentry *)ruling->dentry, &flags);
+	root = (struct dentry *)ruling->root;
+	if (ruling->mnt) {
+		mount = mount_of((struct vfsmount *)ruling->mnt);
+		root = BPF_CORE_READ(mount, mnt.mnt_root);
+	}
+	ruling->question.start =
+		path_build_below(&draft->path, mount, root, (struct dentry *)ruling->dentry, &flags);
 	ruling->question.unreadable = !!flags;
 	draft->record.flags |= flags; /* those of the arguments are another matter */
 	return 0;
@@ -104,29 +111,44 @@ __noinline int judge_tell(__u16 hook, __u16 telling)
 	return denied ? DENIED : PASSED_TOLD;
 }
 
-#define ALIASES 4 /* other names of one file that are asked about */
+#define ALIASES 256 /* other names of one file that are asked about */
 
 /*
  * Asks the rules about the other names of what the question is about. One of them decides only by a rule
  * that wants more than what the name in use came to: a list of what is allowed need not name a file twice.
+ * If there are names that nobody has looked at, it is as with a path that cannot be read.
  */
 __noinline int judge_aliases(void)
 {
 	struct ruling *ruling = ruling_here();
-	__u64 mnt;
+	int alias = ALIAS_FOUND;
+	struct draft *draft;
 
 	if (!ruling || !alias_begin())
 		return 0;
-	mnt = ruling->mnt;
 	ruling->by_name = ruling->answer;
-	for (int i = 0; i < ALIASES && alias_next(); i++) {
+	ruling->mnt_by_name = ruling->mnt;
+	ruling->root_by_name = ruling->root;
+	for (int i = 0; i < ALIASES; i++) {
+		alias = alias_next();
+		if (alias != ALIAS_FOUND)
+			break;
 		judge_path();
 		if (decide() >= DECISION_AUDIT && ruling->answer.rule &&
 		    ruling->answer.decision > ruling->by_name.decision)
 			return 0;
 	}
-	ruling->mnt = mnt;
+	ruling->mnt = ruling->mnt_by_name;
+	ruling->root = ruling->root_by_name;
 	judge_path();
+	draft = draft_here();
+	if (alias != ALIAS_NONE && draft) {
+		draft->record.flags |= RECORD_UNREADABLE;
+		ruling->question.unreadable = 1;
+		decide();
+		if (ruling->answer.decision > ruling->by_name.decision)
+			return 0;
+	}
 	ruling->answer = ruling->by_name;
 	return 0;
 }
@@ -136,6 +158,7 @@ static __always_inline int judge(const struct access *access)
 {
 	struct ruling *ruling = ruling_here();
 	struct draft *draft = draft_here();
+	struct dentry *dentry = access->dentry;
 	int answer;
 	__u32 size;
 
@@ -154,14 +177,16 @@ static __always_inline int judge(const struct access *access)
 	for (int i = 0; i < 4; i++)
 		ruling->details[i] = access->details[i];
 	ruling->mnt = (__u64)access->mnt;
-	ruling->dentry = (__u64)access->dentry;
+	ruling->dentry = (__u64)dentry;
+	if (dentry && !access->mnt)
+		ruling->root = (__u64)BPF_CORE_READ(dentry, d_sb, s_root);
 	question_describe(&ruling->question, bpf_get_current_task_btf(), access->inode);
 	ruling->answer.decision = DECISION_NONE;
-	if (access->dentry)
+	if (dentry)
 		judge_path();
 	if (!access->is_layer)
 		decide();
-	if (ruling->answer.decision < DECISION_BLOCK && access->dentry)
+	if (ruling->answer.decision < DECISION_BLOCK && dentry)
 		judge_aliases();
 	if (ruling->answer.decision < DECISION_AUDIT)
 		return 0;

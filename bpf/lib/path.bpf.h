@@ -120,16 +120,17 @@ static long path_step(__u32 step, struct path_walk *walk)
 
 /*
  * Writes the path in front of @end in @buffer and returns where it starts; it
- * has no NUL. What went wrong is added to @flags.
+ * has no NUL. What went wrong is added to @flags. It goes on above @root where
+ * @mount is mounted; if that is NULL, it ends there.
  */
-static __always_inline __u32 path_build_before(__u32 end, struct path_buffer *buffer, struct vfsmount *mnt,
-					       struct dentry *dentry, __u16 *flags)
+static __always_inline __u32 path_build_from(__u32 end, struct path_buffer *buffer, struct mount *mount,
+					     struct dentry *root, struct dentry *dentry, __u16 *flags)
 {
 	struct path_walk walk = {
 		.buffer = buffer,
 		.dentry = dentry,
-		.mount = mount_of(mnt),
-		.mount_root = BPF_CORE_READ(mnt, mnt_root),
+		.mount = mount,
+		.mount_root = root,
 		.start = end,
 		.end = end,
 	};
@@ -141,17 +142,29 @@ static __always_inline __u32 path_build_before(__u32 end, struct path_buffer *bu
 	return walk.start;
 }
 
-/* The same at the end of the buffer: the path ends at PATH_SIZE. */
-static __always_inline __u32 path_build(struct path_buffer *buffer, struct vfsmount *mnt,
-					struct dentry *dentry, __u16 *flags)
+static __always_inline __u32 path_build_before(__u32 end, struct path_buffer *buffer, struct vfsmount *mnt,
+					       struct dentry *dentry, __u16 *flags)
 {
-	__u32 start = path_build_before(PATH_SIZE, buffer, mnt, dentry, flags);
+	return path_build_from(end, buffer, mount_of(mnt), BPF_CORE_READ(mnt, mnt_root), dentry, flags);
+}
+
+/* The same at the end of the buffer: the path ends at PATH_SIZE. */
+static __always_inline __u32 path_build_below(struct path_buffer *buffer, struct mount *mount, struct dentry *root,
+					      struct dentry *dentry, __u16 *flags)
+{
+	__u32 start = path_build_from(PATH_SIZE, buffer, mount, root, dentry, flags);
 
 	if (start == PATH_SIZE && dentry) { /* the root itself */
 		start = PATH_SIZE - 1;
 		buffer->bytes[PATH_SIZE - 1] = '/';
 	}
 	return start;
+}
+
+static __always_inline __u32 path_build(struct path_buffer *buffer, struct vfsmount *mnt,
+					struct dentry *dentry, __u16 *flags)
+{
+	return path_build_below(buffer, mount_of(mnt), BPF_CORE_READ(mnt, mnt_root), dentry, flags);
 }
 
 #endif

@@ -133,6 +133,19 @@ static __always_inline __u64 container_of_cgroup(struct cgroup *cgroup)
 	return walk.id;
 }
 
+/* The cgroup whose rules are the current task's: the nearest that has some; 0: those of the host. */
+__noinline __u64 subject_id(void)
+{
+	struct selection *selection = selected();
+	struct subject_walk walk = {};
+
+	if (!selection)
+		return 0;
+	walk.cgroup = cgroup_of(bpf_get_current_task_btf(), selection);
+	bpf_loop(CGROUP_DEPTH, subject_step, &walk, 0);
+	return walk.id;
+}
+
 /*
  * The rules of the current task's cgroup or of the nearest one above that has some, else the host's: a
  * struct subject as a number, so that this is verified once and keeps its stack to itself.

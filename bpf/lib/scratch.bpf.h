@@ -49,6 +49,8 @@ struct mnt_namespace;
 struct alias_walk {
 	struct dentry *dentry;	    /* what is looked for */
 	struct mount *shown_by;	    /* the mount that it was reached by */
+	struct dentry *root;	    /* of home */
+	bool is_root_asked;	    /* ... by its name: it needs no mount */
 	struct mnt_namespace *own, *home;
 	struct list_head *at, *end; /* links of the list; where mounts are chained, the next one */
 	struct mount *found;
@@ -64,6 +66,8 @@ struct ruling {
 	__u32 path_list, glob_list; /* of rules that may hold */
 	__u32 name_at;		    /* where the last name of the path begins */
 	__u64 mnt, dentry;	    /* of what the path is to be built of */
+	__u64 root;		    /* where it ends if there is no mount */
+	__u64 mnt_by_name, root_by_name; /* the same of the name in use */
 	__u64 details[4];	    /* for the record */
 	__u64 file, sock;	    /* of a call: what it left behind, 0 if nothing */
 	__u32 file_start;	    /* of the file's path in the draft; PATH_SIZE: none */

@@ -84,6 +84,15 @@ class Guard:
         )
         for batch in (*procfs.cgroups(), *procfs.processes()):
             self._pipeline.events(batch)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What was executed first in the workload, by a runtime that executed itself before: this is its home."""
+        pid = os.fork()
+        if not pid:
+            (self.cgroup / "cgroup.procs").write_text("0")
+            os.execv("/bin/sh", ["sh", "-c", "exec sh -c 'exec true'"])
+        os.waitpid(pid, 0)
 
     def rule(self, policies: str, posture: Action = Action.AUDIT, *, kind: str = "KubeArmorPolicy") -> None:
         """Put these policies into force, and no others. `policies` is a spec, or whole documents."""
@@ -135,6 +144,10 @@ class Guard:
     def enter(self) -> None:
         """This process is in the workload from now on, as if it had executed something there."""
         (self.cgroup / "cgroup.procs").write_text("0")
+        self.settle()
+
+    def settle(self) -> None:
+        """This process is no newcomer any more."""
         if "newcomers" in self.kernel.maps:
             fd = os.pidfd_open(os.getpid())
             self.kernel.maps["newcomers"].delete(fd.to_bytes(4, "little"))

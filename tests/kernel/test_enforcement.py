@@ -6,9 +6,11 @@ Where there is no BPF-LSM, the same rules are held to what is observed: nothing 
 
 import ctypes
 import errno
+import mmap
 import os
 import shutil
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -27,6 +29,7 @@ TRUE = ROOT / "tests/actors/build/true"
 PYTHON = Path("/proc/self/exe").readlink()
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS = 0x20000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
 
@@ -479,8 +482,6 @@ def test_refused_identity(guard: Guard, call: Callable[[int], None], name: str) 
 
 
 def mapped_shared(path: Path) -> Callable[[], object]:
-    import mmap
-
     def act() -> None:
         fd = os.open(path, os.O_RDWR)
         mmap.mmap(fd, 1, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -536,10 +537,25 @@ def test_write_to_what_was_open_before(lsm: Guard, there: Path) -> None:
     assert_passed(was_read)
 
 
+@pytest.mark.parametrize("how", ["ftruncate", "fallocate", "copy"])
+def test_other_writes_to_what_was_open_before(lsm: Guard, there: Path, how: str) -> None:
+    """Nor are the calls that write without being called so."""
+    with (there / "secret").open("r+b") as file, (there / "open").open("rb") as other:
+        fd = file.fileno()
+        acts: dict[str, Callable[[], object]] = {
+            "ftruncate": lambda: os.ftruncate(fd, 0),
+            "fallocate": lambda: os.posix_fallocate(fd, 0, 10),
+            "copy": lambda: os.copy_file_range(other.fileno(), fd, 1),
+        }
+        lsm.rule(file_rule("matchPaths", f"path: {there}/secret, readOnly: true") + "\naction: Block")
+
+        done = lsm.act(acts[how])
+
+    assert_told(lsm, done, "Block")
+
+
 def test_shared_mapping_of_what_was_open_before(lsm: Guard, there: Path) -> None:
     """A writable mapping is a write."""
-    import mmap
-
     with (there / "secret").open("r+b") as file:
         lsm.rule(file_rule("matchPaths", f"path: {there}/secret, readOnly: true") + "\naction: Block")
 
@@ -596,7 +612,11 @@ def first(*steps: Callable[[], object]) -> Callable[[], object]:
 
 MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
 AT_RECURSIVE_CLONE = 0x8001  # AT_RECURSIVE | OPEN_TREE_CLONE, linux/mount.h
-NR_PIVOT_ROOT, NR_OPEN_TREE, NR_MOVE_MOUNT = 155, 428, 429
+NR_PIVOT_ROOT, NR_UMOUNT2, NR_NAME_TO_HANDLE_AT, NR_OPEN_BY_HANDLE_AT = 155, 166, 303, 304
+NR_RENAMEAT2, NR_OPEN_TREE, NR_MOVE_MOUNT = 316, 428, 429
+NR_IO_URING_SETUP, NR_IO_URING_ENTER = 425, 426
+RENAME_EXCHANGE = 2
+IORING_OP_OPENAT = 18
 MOVE_FROM_EMPTY = 4  # MOVE_MOUNT_F_EMPTY_PATH
 
 
@@ -660,6 +680,85 @@ def by_pivot(directory: Path) -> Callable[[], object]:
     return in_own_mounts(act)
 
 
+def by_name_alone(path: Path) -> Callable[[], object]:
+    """A descriptor that reads nothing is no access; what is opened by it is."""
+
+    def act() -> None:
+        fd = os.open(path, os.O_PATH)
+        os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY))
+
+    return act
+
+
+def by_handle(path: Path) -> Callable[[], object]:
+    """By what an NFS server would call the file, which is no path."""
+
+    def act() -> None:
+        handle = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 8 + 128)
+        mounted = ctypes.c_int()
+        call(NR_NAME_TO_HANDLE_AT, -100, bytes(path), handle, ctypes.byref(mounted), 0)
+        directory = os.open(path.parent, os.O_RDONLY)
+        fd = LIBC.syscall(NR_OPEN_BY_HANDLE_AT, directory, handle, os.O_RDONLY)
+        if fd < 0:
+            raise OSError(ctypes.get_errno(), "")
+
+    return act
+
+
+def by_user_namespace(directory: Path) -> Callable[[], object]:
+    """Anybody may mount in a user namespace."""
+
+    def act() -> None:
+        if LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "")
+        mount(directory, directory / "below", MS_BIND | MS_REC)
+        read(directory / "below/secret")()
+
+    return act
+
+
+def by_leaving_a_root(directory: Path) -> Callable[[], object]:
+    """Out of one root through a descriptor from before."""
+
+    def act() -> None:
+        outside = os.open("/", os.O_RDONLY)
+        os.chroot(directory / "below")
+        os.fchdir(outside)
+        read(Path(str(directory / "secret").removeprefix("/")))()
+
+    return act
+
+
+def by_ring(path: Path) -> Callable[[], object]:
+    """The kernel opens the file on request, in no call that says so (linux/io_uring.h)."""
+
+    def act() -> None:
+        parameters = bytearray(120)
+        ring = LIBC.syscall(NR_IO_URING_SETUP, 1, (ctypes.c_char * 120).from_buffer(parameters))
+        if ring < 0:
+            raise OSError(ctypes.get_errno(), "")
+        tail, array = struct.unpack_from("<4xI16xI", parameters, 40)
+        completions = struct.unpack_from("<20xI", parameters, 80)[0]
+        shared = mmap.mmap(ring, max(array + 4, completions + 32))
+        requests = mmap.mmap(ring, 64, offset=0x10000000)
+        name = ctypes.create_string_buffer(bytes(path))
+        requests[:32] = struct.pack(
+            "<BBHiQQII", IORING_OP_OPENAT, 0, 0, -100, 0, ctypes.addressof(name), 0, 0
+        )
+        struct.pack_into("<I", shared, array, 0)
+        struct.pack_into("<I", shared, tail, 1)
+        call(NR_IO_URING_ENTER, ring, 1, 1, 1, 0, 0)
+        result = struct.unpack_from("<8xi", shared, completions)[0]
+        if result < 0:
+            raise OSError(-result, "")
+
+    return act
+
+
+def exchanged(path: Path, other: Path) -> Callable[[], object]:
+    return lambda: call(NR_RENAMEAT2, -100, bytes(other), -100, bytes(path), RENAME_EXCHANGE)
+
+
 EVASIONS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "symbolic-link": lambda t: first(lambda: (t / "way").symlink_to(t / "secret"), read(t / "way")),
     "proc-self-root": lambda t: read(Path(f"/proc/self/root{t}/secret")),
@@ -676,6 +775,12 @@ EVASIONS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "detached-mount": by_detached_mount,
     "overlay-over-it": by_overlay,
     "pivot-root": by_pivot,
+    "descriptor-of-the-name": lambda t: by_name_alone(t / "secret"),
+    "file-handle": lambda t: by_handle(t / "secret"),
+    "user-namespace": by_user_namespace,
+    "out-of-a-chroot": by_leaving_a_root,
+    "exchanged": lambda t: exchanged(t / "secret", t / "open"),
+    "io-uring": lambda t: by_ring(t / "secret"),
 }  # fmt: skip
 
 
@@ -688,6 +793,78 @@ def test_evasions_of_a_file(lsm: Guard, there: Path, evasion: str) -> None:
 
     assert done.error == errno.EACCES
     assert [event.verdict.policy for event in done.alerts if event.verdict] == ["under-test"]
+
+
+@pytest.mark.parametrize("count", [20, 300])
+@pytest.mark.parametrize("posture", [Action.AUDIT, Action.BLOCK])
+def test_more_names_than_are_asked_about(lsm: Guard, there: Path, count: int, posture: Action) -> None:
+    """Each of twenty names is asked about; of three hundred, the last is not, and the posture decides."""
+    names = [there / str(i) for i in range(count)]
+    for name in names:
+        name.mkdir()
+    mount("tmpfs", names[0], 0, "tmpfs")
+    mount("none", names[0], MS_PRIVATE)
+    (names[0] / "secret").write_text("s")
+    for name in names[1:]:
+        mount(names[0], name, MS_BIND)
+    lsm.rule(file_rule("matchPaths", f"path: {names[-1]}/secret") + "\naction: Block", posture)
+    try:
+        done = lsm.act(read(names[0] / "secret"))
+    finally:
+        for name in names:
+            LIBC.umount2(bytes(name), 2)
+
+    [alert] = done.alerts
+    assert alert.verdict
+    if count == 20:
+        assert (done.error, alert.verdict.policy) == (errno.EACCES, "under-test")
+        assert alert.resource == str(names[-1] / "secret")
+    else:
+        assert (done.error, alert.verdict.policy) == (
+            errno.EACCES if posture is Action.BLOCK else 0,
+            "DefaultPosture",
+        )
+        assert alert.resource == str(names[0] / "secret")
+        assert alert.details["unreadable"] == "true"
+
+
+LAYER_ACTS: dict[str, tuple[Callable[[Path], Callable[[], object]], str]] = {
+    "open": (lambda m: write(m / "secret"), "FILE_OPEN"),
+    "unlink": (lambda m: (m / "secret").unlink, "FILE_UNLINK"),
+    "rename": (lambda m: lambda: (m / "secret").rename(m / "elsewhere"), "FILE_RENAME"),
+    "rename-over": (lambda m: lambda: (m / "open").rename(m / "secret"), "FILE_RENAME"),
+    "truncate": (lambda m: lambda: os.truncate(m / "secret", 0), "FILE_TRUNCATE"),
+    "chmod": (lambda m: lambda: (m / "secret").chmod(0o600), "FILE_CHMOD"),
+    "chown": (lambda m: lambda: os.chown(m / "secret", 1, 1), "FILE_CHOWN"),
+    "rmdir": (lambda m: (m / "empty").rmdir, "FILE_RMDIR"),
+    "mkdir": (lambda m: (m / "new").mkdir, "FILE_MKDIR"),
+    "mknod": (lambda m: lambda: os.mkfifo(m / "new"), "FILE_MKNOD"),
+    "symlink": (lambda m: lambda: (m / "new").symlink_to("x"), "FILE_SYMLINK"),
+    "link": (lambda m: lambda: (m / "new").hardlink_to(m / "secret"), "FILE_LINK"),
+}
+
+
+@pytest.mark.parametrize("action", ["Audit", "Block"])
+@pytest.mark.parametrize("name", LAYER_ACTS)
+def test_upper_layer_of_an_overlay(lsm: Guard, there: Path, name: str, action: str) -> None:
+    """What overlayfs does to a directory that has rules, it does for who acts: it is told once, or denied."""
+    act, label = LAYER_ACTS[name]
+    upper, room, merged = there / "upper", there / "room", there / "merged"
+    for directory in (upper / "empty", room / "work", room / "lower", merged):
+        directory.mkdir(parents=True)
+    (upper / "secret").write_text("s")
+    (upper / "open").write_text("o")
+    rules = "\n".join(f"  - {{path: {upper}/{each}}}" for each in ("secret", "new", "empty"))
+    options = f"lowerdir={room}/lower,upperdir={upper},workdir={room}/work"
+    mounted = first(lambda: mount("overlay", merged, 0, "overlay", options), act(merged))
+    lsm.rule(f"file:\n  matchPaths:\n{rules}\naction: {action}")
+
+    done = lsm.act(in_own_mounts(mounted))
+
+    assert done.error == (errno.EACCES if action == "Block" else 0)
+    assert [event.data for event in done.alerts] == [f"lsm={label}"]
+    assert done.alerts[0].verdict
+    assert done.alerts[0].verdict.policy == "under-test"
 
 
 def by_new_call(source: Path, target: Path) -> Callable[[], object]:
@@ -808,6 +985,49 @@ def test_nested_container(lsm: Guard, there: Path) -> None:
             raise OSError(code, "")
 
     assert lsm.act(act).error == errno.EACCES
+
+
+def test_container_that_leaves_its_mounts(lsm: Guard, there: Path) -> None:
+    """Its only process goes into a namespace of its own, and everything gets another path: what it began with counts."""
+    container = lsm.mount / ("deadbeef" * 8)
+    container.mkdir()
+    lsm.installed.learn(container.stat().st_ino, lsm.workload)
+    lsm.rule(file_rule("matchPaths", "path: /secret") + "\naction: Block")
+    procs = os.open(container / "cgroup.procs", os.O_WRONLY)
+
+    def into_a_root(root: Path, data: Path | None = None) -> None:
+        mount("tmpfs", root, 0, "tmpfs")
+        (root / "old").mkdir()
+        if data:
+            (root / "data").mkdir()
+            mount(data, root / "data", MS_BIND)
+        call(NR_PIVOT_ROOT, bytes(root), bytes(root / "old"))
+        os.chdir("/")
+        call(NR_UMOUNT2, b"/old", 2)
+
+    def begin() -> None:
+        into_a_root(there)
+        for name in ("secret", "open"):
+            Path("/", name).write_text("s")
+        Path("/room").mkdir()
+        os.write(procs, b"0")
+        lsm.settle()
+        read(Path("/open"))()
+
+    def leave() -> None:
+        into_a_root(Path("/room"), Path("/"))
+        read(Path("/data/open"))()
+        read(Path("/data/secret"))()
+
+    try:
+        done = lsm.act(first(in_own_mounts(begin), in_own_mounts(leave)), inside=False)
+    finally:
+        os.close(procs)
+        lsm.installed.forget(container.stat().st_ino)
+        container.rmdir()
+
+    assert done.error == errno.EACCES
+    assert [event.resource for event in done.alerts] == ["/secret"]
 
 
 def memfd_exec(_: Path) -> Callable[[], object]:

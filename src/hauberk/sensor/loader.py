@@ -77,7 +77,9 @@ DECIDING: Final = (
         "newcomer", without="what a runtime does to set a container up is held against the container's rules"
     ),
     Programs("lsm_process"),
-    Programs("lsm_file"),
+    Programs(
+        "lsm_file", variants=(frozenset(), frozenset({"lsm_ftruncate"}))
+    ),  # that hook is there since 6.2
     Programs("lsm_path", without="making, removing, renaming and linking files is not decided by rules"),
     Programs(
         "lsm_mount",

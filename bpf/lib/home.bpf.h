@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Home: the mounts that give a container's files the names that rules mean.
+ *
+ * Any process of a container may make a mount namespace for itself, mount there,
+ * pivot, and let the first one go. So it is remembered what there was when the
+ * container executed its first image, or, if that was before us, when rules were
+ * first asked about it.
+ */
+#ifndef HAUBERK_HOME_BPF_H
+#define HAUBERK_HOME_BPF_H
+
+#include "kernel.h"
+#include "lib/rules.bpf.h"
+#include "lib/task.bpf.h"
+
+struct home {
+	__u64 mounts; /* its mount namespace */
+	__u64 number; /* ... whose address may be another's by now */
+	__u64 root;   /* the dentry of "/": there as long as any file below it is */
+};
+
+/* cgroup id of a container -> its home */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SUBJECT_COUNT);
+	__type(key, __u64);
+	__type(value, struct home);
+} homes SEC(".maps");
+
+/* No two mount namespaces ever had the same. */
+static __always_inline __u64 number_of(struct mnt_namespace *mounts)
+{
+	if (bpf_core_field_exists(mounts->seq))
+		return BPF_CORE_READ(mounts, seq);
+	return BPF_CORE_READ((struct mnt_namespace___numbered *)mounts, ns.ns_id);
+}
+
+/*
+ * Home of the current task, by who is there now: the first process in its outermost PID namespace below the
+ * host's, or init. A container in the host's PID namespace has no first process that is known: the one that acts.
+ */
+static __always_inline struct home home_now(struct task_struct *task, bool is_contained)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid outermost = pid_at(pid, level ? 1 : 0);
+	struct task_struct *first = is_contained && !level ? task : BPF_CORE_READ(outermost.ns, child_reaper);
+	struct mnt_namespace *mounts = own_mounts(first);
+	struct home home = {
+		.mounts = (__u64)mounts,
+		.number = number_of(mounts),
+		.root = (__u64)BPF_CORE_READ(first, fs, root.dentry),
+	};
+
+	return home;
+}
+
+/* Home of the current task's container; of what is in no container, the host's. */
+static __always_inline struct home home_here(void)
+{
+	__u64 id = subject_id();
+	struct home *known = bpf_map_lookup_elem(&homes, &id), home;
+
+	if (known) {
+		barrier_var(known); /* else its fields are computed before it is tested, which verifiers refuse */
+		return *known;
+	}
+	home = home_now(bpf_get_current_task_btf(), id);
+	if (id) /* if there is no room: as it is now, each time */
+		bpf_map_update_elem(&homes, &id, &home, BPF_NOEXIST);
+	return home;
+}
+
+/* True if there still is such a mount namespace. One that is gone has given its mounts up, and so its root. */
+static __always_inline bool stands(const struct home *home)
+{
+	struct mnt_namespace *mounts = (struct mnt_namespace *)home->mounts;
+
+	return number_of(mounts) == home->number && BPF_CORE_READ(mounts, root, mnt_ns) == mounts;
+}
+
+#endif
