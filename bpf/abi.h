@@ -79,7 +79,14 @@ enum lsm_hook {
 	LSM_MOVE_MOUNT = 24,
 	LSM_SB_UMOUNT = 25,
 	LSM_SB_PIVOTROOT = 26,
-	LSM_COUNT = 27,
+	LSM_PTRACE_ACCESS_CHECK = 27,
+	LSM_BPF = 28,
+	LSM_KERNEL_LOAD_DATA = 29,
+	LSM_KERNEL_READ_FILE = 30,
+	LSM_PATH_CHROOT = 31,
+	LSM_TASK_KILL = 32,
+	LSM_CAPSET = 33,
+	LSM_COUNT = 34,
 };
 
 /* What told of the use of a capability. */
@@ -192,10 +199,11 @@ struct syscall {
 	__u8 operation; /* enum operation */
 	__u8 object;	/* enum object_kind */
 	__u8 at_entry;	/* strings are copied when the call begins */
+	__u8 hook;	/* enum lsm_hook that the kernel asks before it does what the call is for */
 	__u8 arguments[ARGUMENT_COUNT]; /* enum argument_kind */
 };
 
-_Static_assert(sizeof(struct syscall) == 10, "syscall is ABI");
+_Static_assert(sizeof(struct syscall) == 11, "syscall is ABI");
 
 /* Why an event was left out in the kernel. */
 enum filter {

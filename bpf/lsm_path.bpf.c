@@ -182,44 +182,44 @@ static __always_inline int judge_layer(__u16 hook, struct dentry *dentry)
 }
 
 SEC("lsm/inode_create")
-int BPF_PROG(lsm_inode_create, struct inode *directory, struct dentry *dentry, unsigned short mode)
+int BPF_PROG(layer_create, struct inode *directory, struct dentry *dentry, unsigned short mode)
 {
 	return judge_layer(LSM_PATH_MKNOD, dentry);
 }
 
 SEC("lsm/inode_mknod")
-int BPF_PROG(lsm_inode_mknod, struct inode *directory, struct dentry *dentry, unsigned short mode,
+int BPF_PROG(layer_mknod, struct inode *directory, struct dentry *dentry, unsigned short mode,
 	     unsigned int device)
 {
 	return judge_layer(LSM_PATH_MKNOD, dentry);
 }
 
 SEC("lsm/inode_mkdir")
-int BPF_PROG(lsm_inode_mkdir, struct inode *directory, struct dentry *dentry, unsigned short mode)
+int BPF_PROG(layer_mkdir, struct inode *directory, struct dentry *dentry, unsigned short mode)
 {
 	return judge_layer(LSM_PATH_MKDIR, dentry);
 }
 
 SEC("lsm/inode_rmdir")
-int BPF_PROG(lsm_inode_rmdir, struct inode *directory, struct dentry *dentry)
+int BPF_PROG(layer_rmdir, struct inode *directory, struct dentry *dentry)
 {
 	return judge_layer(LSM_PATH_RMDIR, dentry);
 }
 
 SEC("lsm/inode_unlink")
-int BPF_PROG(lsm_inode_unlink, struct inode *directory, struct dentry *dentry)
+int BPF_PROG(layer_unlink, struct inode *directory, struct dentry *dentry)
 {
 	return judge_layer(LSM_PATH_UNLINK, dentry);
 }
 
 SEC("lsm/inode_symlink")
-int BPF_PROG(lsm_inode_symlink, struct inode *directory, struct dentry *dentry, const char *target)
+int BPF_PROG(layer_symlink, struct inode *directory, struct dentry *dentry, const char *target)
 {
 	return judge_layer(LSM_PATH_SYMLINK, dentry);
 }
 
 SEC("lsm/inode_link")
-int BPF_PROG(lsm_inode_link, struct dentry *old, struct inode *directory, struct dentry *dentry)
+int BPF_PROG(layer_link, struct dentry *old, struct inode *directory, struct dentry *dentry)
 {
 	if (judge_layer(LSM_PATH_LINK, old) < 0)
 		return -EACCES;
@@ -227,7 +227,7 @@ int BPF_PROG(lsm_inode_link, struct dentry *old, struct inode *directory, struct
 }
 
 SEC("lsm/inode_rename")
-int BPF_PROG(lsm_inode_rename, struct inode *old_directory, struct dentry *old, struct inode *directory,
+int BPF_PROG(layer_rename, struct inode *old_directory, struct dentry *old, struct inode *directory,
 	     struct dentry *dentry)
 {
 	if (judge_layer(LSM_PATH_RENAME, old) < 0)
@@ -237,7 +237,7 @@ int BPF_PROG(lsm_inode_rename, struct inode *old_directory, struct dentry *old, 
 
 /* What is changed, and how, are the first arguments; since 6.9 they are the second and the third. */
 SEC("lsm/inode_setattr")
-int lsm_inode_setattr(void *context)
+int layer_setattr(void *context)
 {
 	__u32 first = bpf_core_field_exists(union security_list_options, inode_post_setattr);
 	__u64 dentry = 0, change = 0;

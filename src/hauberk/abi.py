@@ -165,10 +165,11 @@ class SyscallFields(NamedTuple):
     operation: int
     object: int
     at_entry: int
+    hook: int
     arguments: bytes
 
 
-SYSCALL: Final = Struct("<BBBB6s")
+SYSCALL: Final = Struct("<BBBBB6s")
 
 
 class CountersFields(NamedTuple):
@@ -243,7 +244,14 @@ class LsmHook(IntEnum):
     MOVE_MOUNT = 24
     SB_UMOUNT = 25
     SB_PIVOTROOT = 26
-    COUNT = 27
+    PTRACE_ACCESS_CHECK = 27
+    BPF = 28
+    KERNEL_LOAD_DATA = 29
+    KERNEL_READ_FILE = 30
+    PATH_CHROOT = 31
+    TASK_KILL = 32
+    CAPSET = 33
+    COUNT = 34
 
 
 class RuleClass(IntEnum):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hauberk.config import SETTINGS
+from hauberk.decode.syscalls import SLOTS
 from hauberk.formats import FORMATS
 from hauberk.runtimes import RUNTIMES
 from hauberk.sinks import SINKS
@@ -39,6 +40,14 @@ def test_program_file_lists_its_hooks(path: Path) -> None:
     }
 
     assert missing == set()
+
+
+def test_every_call_with_a_hook_has_its_program() -> None:
+    """What the catalogue says that rules can deny, a program does."""
+    text = (ROOT / "bpf/lsm_call.bpf.c").read_text()
+    decided = set(re.findall(r"(?:, |judge_call\()LSM_(\w+)\)", text))
+
+    assert decided == {row.hook.name for row in SLOTS.values() if row.hook}
 
 
 def test_kernel_names_are_shown_whole() -> None:

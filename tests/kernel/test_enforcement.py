@@ -8,7 +8,6 @@ import ctypes
 import errno
 import mmap
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -16,21 +15,40 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from hauberk.errors import HauberkError
 from hauberk.model.policy import Action
-from tests.kernel.guard import Act, Guard
-
-ROOT = Path(__file__).parents[2]
-TRUE = ROOT / "tests/actors/build/true"
-PYTHON = Path("/proc/self/exe").readlink()
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS = 0x20000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
+from tests.kernel.acts import (
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    LIBC,
+    MS_BIND,
+    MS_MOVE,
+    MS_PRIVATE,
+    MS_REC,
+    PYTHON,
+    TRUE,
+    as_nobody,
+    assert_passed,
+    assert_told,
+    call,
+    execute,
+    file_rule,
+    fill,
+    first,
+    in_namespace,
+    in_own_mounts,
+    mount,
+    process_rule,
+    read,
+    sock,
+    write,
+)
+from tests.kernel.guard import Guard
 
 
 @pytest.fixture(scope="module")
@@ -60,67 +78,8 @@ def there(tmp_path: Path) -> Iterator[Path]:
     tmpfs = "/dev/shm" if Path("/dev/shm").is_mount() else None
     with tempfile.TemporaryDirectory(prefix="hauberk-", dir=tmpfs) as directory:
         path = Path(directory).resolve()
-        path.chmod(0o755)
-        (path / "secret").write_text("s")
-        (path / "open").write_text("o")
-        (path / "below/deeper").mkdir(parents=True)
-        (path / "below/deeper/leaf").write_text("l")
-        shutil.copy(TRUE, path / "true")
-        shutil.copy(TRUE, path / "other")
+        fill(path)
         yield path
-
-
-def read(path: Path) -> Callable[[], object]:
-    return lambda: os.close(os.open(path, os.O_RDONLY))
-
-
-def write(path: Path) -> Callable[[], object]:
-    return lambda: os.close(os.open(path, os.O_WRONLY))
-
-
-def execute(path: Path, *arguments: str) -> Callable[[], object]:
-    return lambda: os.execv(path, [str(path), *arguments])
-
-
-def as_nobody(action: Callable[[], object]) -> Callable[[], object]:
-    def act() -> None:
-        os.setuid(65534)
-        action()
-
-    return act
-
-
-def call(number: int, *arguments: Any) -> None:
-    """A system call that Python has no function for."""
-    if LIBC.syscall(number, *arguments) < 0:
-        raise OSError(ctypes.get_errno(), "")
-
-
-def assert_passed(act: Act) -> None:
-    assert (act.error, act.alerts) == (0, [])
-
-
-def assert_told(
-    guard: Guard, act: Act, action: str, *, policy: str = "under-test", resource: str | None = None
-) -> None:
-    """One alert of the policy, and what the kernel answered."""
-    assert len(act.alerts) == 1, [(each.verdict, each.resource, each.data) for each in act.alerts]
-    (event,) = act.alerts
-    verdict = event.verdict
-    assert verdict is not None
-    is_denied = action == "Block" and guard.denies
-    assert act.error == (errno.EACCES if is_denied else 0)
-    if action == "Block" and not guard.denies:
-        action = "Audit (Block)"
-    assert (verdict.policy, verdict.action) == (policy, action)
-    is_by_lsm = guard.denies and (action == "Block" or policy == "DefaultPosture")
-    assert verdict.enforcer == ("BPFLSM" if is_by_lsm else "eBPF Monitor")
-    assert event.error == (errno.EACCES if is_denied else 0)
-    assert event.workload.container_id == guard.workload.container_id
-    if policy == "under-test":
-        assert (verdict.severity, verdict.tags, verdict.message) == (7, ("a", "b"), "says so")
-    if resource is not None:
-        assert event.resource == resource
 
 
 # Every type of rule, with every action and posture
@@ -135,24 +94,12 @@ class Kind(NamedTuple):
     needs_lsm: bool = False
 
 
-def sock(family: int, kind: int, protocol: int = 0) -> Callable[[Path], Callable[[], object]]:
-    return lambda _: lambda: socket.socket(family, kind, protocol).close()
-
-
 def bind_low(_: Path) -> Callable[[], object]:
     def act() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made:
             made.bind(("127.0.0.1", 1))
 
     return act
-
-
-def file_rule(section: str, rule: str) -> str:
-    return f"file:\n  {section}:\n  - {{{rule}}}"
-
-
-def process_rule(section: str, rule: str) -> str:
-    return f"process:\n  {section}:\n  - {{{rule}}}"
 
 
 KINDS = {
@@ -591,26 +538,6 @@ def test_sockets_from_before(lsm: Guard, what: str) -> None:
 # Evasions
 
 
-def in_namespace(action: Callable[[], object]) -> Callable[[], object]:
-    def act() -> None:
-        if LIBC.unshare(CLONE_NEWNS):
-            raise OSError(ctypes.get_errno(), "")
-        action()
-
-    return act
-
-
-def first(*steps: Callable[[], object]) -> Callable[[], object]:
-    """One after the other, in one process."""
-
-    def act() -> None:
-        for step in steps:
-            step()
-
-    return act
-
-
-MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
 AT_RECURSIVE_CLONE = 0x8001  # AT_RECURSIVE | OPEN_TREE_CLONE, linux/mount.h
 NR_PIVOT_ROOT, NR_UMOUNT2, NR_NAME_TO_HANDLE_AT, NR_OPEN_BY_HANDLE_AT = 155, 166, 303, 304
 NR_RENAMEAT2, NR_OPEN_TREE, NR_MOVE_MOUNT = 316, 428, 429
@@ -618,16 +545,6 @@ NR_IO_URING_SETUP, NR_IO_URING_ENTER = 425, 426
 RENAME_EXCHANGE = 2
 IORING_OP_OPENAT = 18
 MOVE_FROM_EMPTY = 4  # MOVE_MOUNT_F_EMPTY_PATH
-
-
-def mount(source: Path | str, target: Path, flags: int = 0, kind: str = "", options: str = "") -> None:
-    if LIBC.mount(str(source).encode(), bytes(target), kind.encode(), flags, options.encode()):
-        raise OSError(ctypes.get_errno(), "")
-
-
-def in_own_mounts(action: Callable[[], object]) -> Callable[[], object]:
-    """In a mount namespace that nobody else sees anything of."""
-    return in_namespace(first(lambda: mount("none", Path("/"), MS_REC | MS_PRIVATE), action))
 
 
 def bound(what: Path, where: Path, then: Callable[[], object]) -> Callable[[], object]:

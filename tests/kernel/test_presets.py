@@ -19,8 +19,7 @@ from hauberk.model.event import Event
 from hauberk.model.policy import Action
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import probe
-from tests.kernel.guard import RING_BYTES, Act, Guard
-from tests.kernel.test_enforcement import (
+from tests.kernel.acts import (
     CLONE_NEWPID,
     LIBC,
     TRUE,
@@ -29,11 +28,11 @@ from tests.kernel.test_enforcement import (
     call,
     execute,
     first,
-    memfd_exec,
     process_rule,
     read,
-    there,
 )
+from tests.kernel.guard import RING_BYTES, Act, Guard
+from tests.kernel.test_enforcement import memfd_exec, there
 
 __all__ = ["there"]  # a fixture
 

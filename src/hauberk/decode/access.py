@@ -223,6 +223,8 @@ def _of_lsm(record: Record) -> Iterator[Access]:
         yield _socket(numbers[0], numbers[1] & _SOCKET_TYPE_MASK, numbers[2])
     elif of == RuleClass.CAPABILITIES:
         yield _capability(numbers[0])
+    elif of == RuleClass.SYSCALL:
+        yield Access(rule_class=RuleClass.SYSCALL + numbers[0])
     else:
         path = record.find(ItemKind.OBJECT)
         is_whole = not record.flags & (RecordFlag.CUT | RecordFlag.UNREADABLE)

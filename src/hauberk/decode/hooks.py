@@ -342,18 +342,18 @@ def _dns(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Pa
 
 
 def _lsm(record: Record, process: Process, _executable_of: ExecutableOf) -> _Parts:
-    row = lsm.HOOKS.get(LsmHook(record.arguments[0]) if record.arguments[0] < LsmHook.COUNT else LsmHook.NONE)
-    if row is None:  # damaged
+    if not LsmHook.NONE < record.arguments[0] < LsmHook.COUNT:  # damaged
         return Operation.SYSCALL, None, f"lsm={record.arguments[0]}", {"lsm": str(record.arguments[0])}
-    told = row.tell(record.arguments[1:])
-    details = {"lsm": row.label.lower()} | told.details
+    rule_class = rule_class_of(record)
+    label, told = lsm.tell(record, rule_class)
+    details = {"lsm": label.lower()} | told.details
     path = record.find(ItemKind.OBJECT)
     resource = told.resource or (decode_text(path) if path else None)
     if record.arguments[0] == LsmHook.BPRM_CHECK_SECURITY:
         arguments = _command_arguments(record, 1)
         resource = process.command_line
         details["argv"] = _join(arguments) if arguments else resource
-    return lsm.operation_of(rule_class_of(record)), resource, f"lsm={row.label}{told.more}", details
+    return lsm.operation_of(rule_class), resource, f"lsm={label}{told.more}", details
 
 
 def _capable(record: Record, _process: Process, _executable_of: ExecutableOf) -> _Parts:

@@ -1,7 +1,7 @@
 """The LSM hooks that decide, in KubeArmor's words. To add one, add a row here, to `enum lsm_hook` and a program.
 
 KubeArmor's forms: ``lsm=FILE_OPEN``, ``lsm=SOCKET_CREATE protocol=TCP type=SOCK_STREAM``,
-``lsm=CAPABLE CAP_NET_RAW``.
+``lsm=CAPABLE CAP_NET_RAW``. System calls that are denied are told by ours: ``lsm=BPF syscall=SYS_BPF``.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from hauberk.decode.arguments import (
     protocol_name,
     socket_type,
 )
+from hauberk.decode.syscalls import SLOTS
+from hauberk.model.record import Record
 
 Details: TypeAlias = dict[str, str]
 
@@ -110,7 +112,25 @@ HOOKS: Final = {
     LsmHook.MOVE_MOUNT: Row("MOVE_MOUNT", _nothing),
     LsmHook.SB_UMOUNT: Row("SB_UMOUNT", _nothing),
     LsmHook.SB_PIVOTROOT: Row("SB_PIVOTROOT", _nothing),
+    LsmHook.PTRACE_ACCESS_CHECK: Row("PTRACE_ACCESS_CHECK", _nothing),
+    LsmHook.BPF: Row("BPF", _nothing),
+    LsmHook.KERNEL_LOAD_DATA: Row("KERNEL_LOAD_DATA", _nothing),
+    LsmHook.KERNEL_READ_FILE: Row("KERNEL_READ_FILE", _nothing),
+    LsmHook.PATH_CHROOT: Row("PATH_CHROOT", _nothing),
+    LsmHook.TASK_KILL: Row("TASK_KILL", _nothing),
+    LsmHook.CAPSET: Row("CAPSET", _nothing),
 }
+
+
+def tell(record: Record, rule_class: int) -> tuple[str, Told]:
+    """What a decision was about: the hook's label, and what its numbers say. Of a call, whatever the hook, its slot."""
+    row = HOOKS[LsmHook(record.arguments[0])]
+    numbers = record.arguments[1:]
+    if rule_class < RuleClass.SYSCALL:
+        return row.label, row.tell(numbers)
+    call = SLOTS.get(numbers[0])
+    name = call.name if call else str(numbers[0])  # damaged
+    return row.label, Told(None, f" syscall=SYS_{name.upper()}", {"syscall": name})
 
 
 def operation_of(rule_class: int) -> Operation:

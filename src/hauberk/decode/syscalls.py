@@ -15,6 +15,7 @@ from hauberk.abi import (
     SOCKETCALL_SLOT,
     SYSCALL,
     ArgumentKind,
+    LsmHook,
     ObjectKind,
     Operation,
 )
@@ -84,6 +85,8 @@ class Syscall(msgspec.Struct, frozen=True):
     """In the kernel's order; those at the end that are not told may be left out."""
 
     object: ObjectKind = ObjectKind.NONE
+    hook: LsmHook = LsmHook.NONE
+    """What the kernel asks before it does what the call is for (bpf/lsm_call.bpf.c): there, rules can deny it."""
 
     @property
     def is_event(self) -> bool:
@@ -120,7 +123,8 @@ _ROWS: Final = (
     #       name                operation arguments in the kernel's order, object
     Syscall("execve",            PROCESS, (_PATH, ("argv", ARGV)), IMAGE),
     Syscall("execveat",          PROCESS, (_DIR, _PATH, ("argv", ARGV), _SKIP, ("flag", EXEC_FLAGS)), IMAGE),
-    Syscall("ptrace",            PROCESS, (("request", PTRACE_REQUEST), ("pid", PID))),
+    Syscall("ptrace",            PROCESS, (("request", PTRACE_REQUEST), ("pid", PID)),
+                                          hook=LsmHook.PTRACE_ACCESS_CHECK),
 
     Syscall("open",              FILE,    (_PATH, ("flags", OPEN_FLAGS)), OPENED),
     Syscall("openat",            FILE,    (_DIR, _PATH, ("flags", OPEN_FLAGS)), OPENED),
@@ -176,20 +180,22 @@ _ROWS: Final = (
     Syscall("setfsgid",          OTHER,   (_GROUP,)),
     Syscall("setns",             OTHER,   (_FD, ("nstype", NAMESPACES))),
     Syscall("unshare",           OTHER,   (("flags", NAMESPACES),)),
-    Syscall("process_vm_readv",  OTHER,   (("pid", PID),)),
-    Syscall("process_vm_writev", OTHER,   (("pid", PID),)),
-    Syscall("init_module",       OTHER,   (_SKIP, ("size", SIZE), ("parameters", STRING))),
-    Syscall("finit_module",      OTHER,   (_FD, ("parameters", STRING), ("flags", MODULE_FLAGS)), FILE_OF),
+    Syscall("process_vm_readv",  OTHER,   (("pid", PID),), hook=LsmHook.PTRACE_ACCESS_CHECK),
+    Syscall("process_vm_writev", OTHER,   (("pid", PID),), hook=LsmHook.PTRACE_ACCESS_CHECK),
+    Syscall("init_module",       OTHER,   (_SKIP, ("size", SIZE), ("parameters", STRING)),
+                                          hook=LsmHook.KERNEL_LOAD_DATA),
+    Syscall("finit_module",      OTHER,   (_FD, ("parameters", STRING), ("flags", MODULE_FLAGS)), FILE_OF,
+                                          hook=LsmHook.KERNEL_READ_FILE),
     Syscall("delete_module",     OTHER,   (("name", STRING), ("flags", UNLOAD_FLAGS))),
-    Syscall("bpf",               OTHER,   (("command", BPF_COMMAND),)),
+    Syscall("bpf",               OTHER,   (("command", BPF_COMMAND),), hook=LsmHook.BPF),
     Syscall("memfd_create",      OTHER,   (("name", STRING), ("flags", MEMFD_FLAGS))),
-    Syscall("pivot_root",        OTHER,   (_PATH, ("put_old", OTHER_PATH))),
-    Syscall("chroot",            OTHER,   (_PATH,)),
-    Syscall("kill",              OTHER,   (("pid", PID), ("signal", SIGNAL))),
-    Syscall("capset",            OTHER),
+    Syscall("pivot_root",        OTHER,   (_PATH, ("put_old", OTHER_PATH)), hook=LsmHook.SB_PIVOTROOT),
+    Syscall("chroot",            OTHER,   (_PATH,), hook=LsmHook.PATH_CHROOT),
+    Syscall("kill",              OTHER,   (("pid", PID), ("signal", SIGNAL)), hook=LsmHook.TASK_KILL),
+    Syscall("capset",            OTHER,   hook=LsmHook.CAPSET),
     Syscall("mount",             OTHER,   (("source", STRING), ("target", TOLD_PATH), ("filesystem", STRING),
-                                           ("mountflag", MOUNT_FLAGS), ("data", STRING))),
-    Syscall("umount2",           OTHER,   (("target", TOLD_PATH), ("flag", UMOUNT_FLAGS))),
+                                           ("mountflag", MOUNT_FLAGS), ("data", STRING)), hook=LsmHook.SB_MOUNT),
+    Syscall("umount2",           OTHER,   (("target", TOLD_PATH), ("flag", UMOUNT_FLAGS)), hook=LsmHook.SB_UMOUNT),
 )
 
 _COMPAT_ROWS: Final = {
@@ -210,7 +216,7 @@ _COMPAT_ROWS: Final = {
     "ftruncate":   Syscall("ftruncate", FILE,  (_FD, ("length", SIZE32)), FILE_OF),
     "ftruncate64": Syscall("ftruncate", FILE,  (_FD, ("length", SIZE64)), FILE_OF),
     "mmap2":       Syscall("mmap",      FILE,  (_SKIP, _SKIP, ("prot", PROTECTION), ("flags", MAP_FLAGS)), MEMORY),
-    "umount":      Syscall("umount2",   OTHER, (("target", TOLD_PATH),)),
+    "umount":      Syscall("umount2",   OTHER, (("target", TOLD_PATH),), hook=LsmHook.SB_UMOUNT),
 }
 
 _URING_ROWS: Final = (
@@ -258,9 +264,9 @@ def kernel_rows() -> Iterator[tuple[int, bytes]]:
     """What the kernel programs know of the catalogue: `struct syscall` by slot."""
     for slot, row in SLOTS.items():
         treatments = bytes(kind.treatment for _, kind in row.arguments).ljust(ARGUMENT_COUNT, b"\0")
-        yield slot, SYSCALL.pack(1, row.operation, row.object, row.is_copied_at_entry, treatments)
+        yield slot, SYSCALL.pack(1, row.operation, row.object, row.is_copied_at_entry, row.hook, treatments)
     # no event by itself: the arguments of the call it stands for lie in user memory, so it is read at entry
     yield (
         COMPAT_SLOT + COMPAT_SYSCALLS["socketcall"],
-        SYSCALL.pack(1, NETWORK, ObjectKind.NONE, 1, bytes(ARGUMENT_COUNT)),
+        SYSCALL.pack(1, NETWORK, ObjectKind.NONE, 1, 0, bytes(ARGUMENT_COUNT)),
     )

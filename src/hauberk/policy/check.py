@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from hauberk.decode.syscalls import SLOTS
 from hauberk.errors import PolicyError
 from hauberk.model.policy import (
     Action,
@@ -47,6 +48,7 @@ def check(
     rules = rule_set(policies)
     found += _meeting(rules)
     found += _passing_audits(rules)
+    found += _calls_let_pass(policies)
     for policy in policies:
         is_host = policy.kind == "KubeArmorHostPolicy"
         found += _bringing_posture(policy, postures[is_host], "host_" * is_host)
@@ -294,6 +296,27 @@ def _passing_audits(rules: Sequence[Numbered]) -> Iterator[Problem]:
 
 
 # One alone
+
+
+def _calls_let_pass(policies: Sequence[Policy]) -> Iterator[Problem]:
+    """Block rules for system calls that cannot be denied."""
+    hooked = {row.name for row in SLOTS.values() if row.hook}
+    for policy in policies:
+        for rule in policy.rules:
+            if not isinstance(rule.target, Calls) or rule.action is not Action.BLOCK:
+                continue
+            passing = sorted(set(rule.target.names) - hooked)
+            if rule.target.path:
+                text = (
+                    "is only told: a system call on a path cannot be denied as a call; write a rule for files"
+                )
+            elif passing:
+                text = f"is only told for {', '.join(passing)}: the kernel asks no hook that belongs to it; write rules for what it does (files, network, capabilities)"
+            elif policy.kind == "KubeArmorHostPolicy" and "bpf" in rule.target.names:
+                text = "is only told for bpf on a host: the agent itself lives by that call; for those who may make it, write a rule for the capability bpf"
+            else:
+                continue
+            yield _warning(policy, rule, text)
 
 
 def _bringing_posture(policy: Policy, posture: Posture, prefix: str) -> Iterator[Problem]:

@@ -553,7 +553,7 @@ class _Reader:
     def call_rule(self, node: yaml.Node, operation: Operation, above: _Said) -> Iterator[Rule]:
         fields = self.fields(node, "an entry of matchSyscalls", ("syscall", "fromSource", *_SAID))
         if names := self.call_names(node, fields):
-            yield self.audit_rule(node, fields, operation, above, Calls(names))
+            yield self.call(node, fields, operation, above, Calls(names))
 
     def call_path_rule(self, node: yaml.Node, operation: Operation, above: _Said) -> Iterator[Rule]:
         fields = self.fields(
@@ -569,16 +569,17 @@ class _Reader:
         else:
             path = self.path(fields["path"])
         if path and (names := self.call_names(node, fields)):
-            yield self.audit_rule(node, fields, operation, above, Calls(names, path))
+            yield self.call(node, fields, operation, above, Calls(names, path))
 
-    def audit_rule(
+    def call(
         self, node: yaml.Node, fields: _Fields, operation: Operation, above: _Said, target: Target
     ) -> Rule:
-        """System calls can only be audited: KubeArmor has no action for them."""
+        """System calls are audited, as KubeArmor has no action for them: only a rule's own Block is taken at its word."""
         asked = self.said(fields).action
-        if asked and asked is not Action.AUDIT:
-            self.warn(fields["action"], f"system calls can only be audited: {asked} means nothing here")
-        return msgspec.structs.replace(self.rule(node, fields, operation, above, target), action=Action.AUDIT)
+        if asked is Action.ALLOW:
+            self.warn(fields["action"], "system calls are audited or blocked: Allow means nothing here")
+        action = Action.BLOCK if asked is Action.BLOCK else Action.AUDIT
+        return msgspec.structs.replace(self.rule(node, fields, operation, above, target), action=action)
 
     def call_names(self, node: yaml.Node, fields: _Fields) -> tuple[str, ...]:
         found = []

@@ -87,6 +87,7 @@ DECIDING: Final = (
     ),
     Programs("lsm_network"),
     Programs("lsm_capability"),
+    Programs("lsm_call", without="system calls are only audited, whatever the rules say"),
 )
 """The programs that decide, where the kernel lets them."""
 

@@ -247,3 +247,24 @@ def test_rules_that_the_kernel_tells_nobody_of() -> None:
     assert (problem.severity, problem.file, problem.line) == ("warning", "one.yaml", 8)
     assert problem.text.startswith("never acts on this node")
     assert check_kernel([capabilities, files], ()) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "text"),
+    [
+        ("{syscall: [unlink, bpf], action: Block}", "KubeArmorPolicy", "is only told for unlink: "),
+        ("{syscall: [bpf], action: Block}", "KubeArmorHostPolicy", "is only told for bpf on a host: "),
+        ("{syscall: [bpf, mount], action: Block}", "KubeArmorPolicy", None),
+        ("{syscall: [unlink]}", "KubeArmorPolicy", None),
+    ],
+)
+def test_calls_that_cannot_be_denied(entry: str, kind: str, text: str | None) -> None:
+    """A Block that only tells is named as that."""
+    found = said(policy(f"  syscalls: {{matchSyscalls: [{entry}]}}", kind=kind))
+
+    assert (f"one.yaml:6: warning: {text}" in "".join(found)) if text else found == []
+
+
+def test_calls_on_a_path_cannot_be_denied() -> None:
+    (problem,) = said(policy("  syscalls: {matchPaths: [{syscall: [chroot], path: /x, action: Block}]}"))
+    assert problem.startswith("one.yaml:6: warning: is only told: a system call on a path cannot be denied")

@@ -201,14 +201,18 @@ def test_each_field_is_of_the_rule_or_its_section_or_its_policy(
     assert (found.action, found.severity, found.tags, found.message) == expected
 
 
-def test_system_calls_are_audited_whatever_is_asked_for() -> None:
+def test_system_calls_are_audited_but_for_what_a_rule_itself_asks() -> None:
+    """KubeArmor has no action for them, so that of the policy is not about them."""
     parsed = parse("action: Block\nsyscalls: {matchSyscalls: [{syscall: [unlink]}]}")
     assert (parsed.policies[0].rules[0].action, parsed.problems) == (AUDIT, ())
 
-    parsed = parse("syscalls:\n  matchSyscalls:\n  - syscall: [unlink]\n    action: block")
+    parsed = parse("syscalls:\n  matchSyscalls:\n  - syscall: [bpf]\n    action: block")
+    assert (parsed.policies[0].rules[0].action, parsed.problems) == (Action.BLOCK, ())
+
+    parsed = parse("syscalls:\n  matchSyscalls:\n  - syscall: [unlink]\n    action: allow")
     assert parsed.policies[0].rules[0].action is AUDIT
     (problem,) = parsed.problems
-    assert str(problem) == "p.yaml:9: warning: system calls can only be audited: Block means nothing here"
+    assert str(problem) == "p.yaml:9: warning: system calls are audited or blocked: Allow means nothing here"
 
 
 @pytest.mark.parametrize(

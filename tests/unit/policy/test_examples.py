@@ -83,6 +83,8 @@ TRIED: list[tuple[str, RuleClass | int, bytes, dict[str, Any], Decision]] = [
     ("block-reverse-shells", PROCESS, b"/home/x/nc", {}, BLOCK),
     ("block-reverse-shells", PROCESS, b"/usr/bin/bash", {"source": b"/usr/sbin/nginx"}, BLOCK),
     ("block-reverse-shells", PROCESS, b"/usr/bin/bash", {"source": b"/usr/bin/env"}, PASSES),
+    ("block-tampering-with-processes", RuleClass.SYSCALL + SYSCALLS["bpf"], b"", {}, BLOCK),
+    ("block-tampering-with-processes", RuleClass.SYSCALL + SYSCALLS["kill"], b"", {}, PASSES),
     ("curl-arguments", PROCESS, b"/usr/bin/curl", {"arguments": (b"--fail", b"http://127.0.0.1:8080/health")}, PASSES),
     ("curl-arguments", PROCESS, b"/usr/bin/curl", {"arguments": (b"-O", b"http://127.0.0.1:8080/health")}, BLOCK),
     ("etc-read-only", FILE, b"/etc/ssl/openssl.cnf", {}, PASSES),
