@@ -37,6 +37,15 @@ from hauberk.policy.rules import ANY_PROTOCOL, PROTOCOLS, SOCKET_TYPES, call_nam
 
 API_VERSION: Final = "security.kubearmor.com/v1"
 CONTAINER_NAME: Final = "kubearmor.io/container.name"
+_LOADER: Final = yaml.CSafeLoader
+"""libyaml, which every wheel of PyYAML has in it: PyYAML's own parser takes eight times as long, and the stack for depth."""
+
+_TAGS: Final = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
+"""Those that YAML itself finds. All scalars are read as the text that stands there."""
+
 _KINDS: Final = get_args(Kind)
 _PATH_SIZE: Final = 4095
 _DEPTH: Final = 32
@@ -83,7 +92,7 @@ def parse_documents(text: str, file: str) -> Parsed:
     policies: list[Policy] = []
     problems: list[Problem] = []
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(text, Loader=_LOADER):
             if node is not None and not _is_null(node):  # as behind a last line of dashes
                 parsed = _parse(node, file, None)
                 policies += parsed.policies
@@ -99,7 +108,7 @@ def parse_documents(text: str, file: str) -> Parsed:
 def parse_object(text: str, file: str, kind: Kind) -> Parsed:
     """One policy of KubeArmor's gRPC form, which leaves `apiVersion` and `kind` out."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except _NOT_YAML as error:
         line, reason = _explain(error, text)
         return Parsed(problems=(_error(file, line, f"not JSON: {reason}"),))
@@ -108,18 +117,28 @@ def parse_object(text: str, file: str, kind: Kind) -> Parsed:
     return _parse(node, file, kind)
 
 
-_NOT_YAML: Final = (yaml.YAMLError, RecursionError, ValueError, OverflowError)
-"""The last two are of escapes that are no character."""
+_NOT_YAML: Final = (yaml.YAMLError, UnicodeEncodeError)
 
 
 def _explain(error: Exception, text: str) -> tuple[int, str]:
     """The line of what is not YAML, and why it is not."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        return mark.line + 1 if mark else 1, str(error.problem or error.context)
+        reason = str(error.problem)
+        if error.context and error.context_mark:
+            reason = f"{error.context} in line {error.context_mark.line + 1}, {reason}"
+        return mark.line + 1 if mark else 1, reason
     if isinstance(error, yaml.reader.ReaderError):
-        return text.count("\n", 0, error.position) + 1, f"{error.reason} (U+{error.character:04X})"
-    return 1, "too deeply nested" if isinstance(error, RecursionError) else str(error)
+        before = text.encode()[: error.position].decode(errors="ignore")
+        return _line_after(before), f"{error.reason} (U+{error.character:04X})"
+    if isinstance(error, UnicodeEncodeError):
+        return _line_after(text[: error.start]), "half a character, which is no letter"
+    return 1, str(error)
+
+
+def _line_after(text: str) -> int:
+    """Where a text goes on, as YAML counts lines; it has nothing else in it that would break them."""
+    return len(f"{text}.".splitlines())
 
 
 def _error(file: str, line: int, text: str) -> Problem:
@@ -187,7 +206,7 @@ class _Reader:
         self._problems[Problem(severity, self.file, line, text)] = None
 
     def refuse_excess(self, root: yaml.Node) -> None:
-        """Stop at aliases and depths that no policy needs: some lines of them are a billion nodes."""
+        """Stop at tags, aliases and depths that no policy needs: some lines of aliases are a billion nodes."""
         waiting = [(root, 0)]
         seen: set[int] = set()
         while waiting:
@@ -196,6 +215,9 @@ class _Reader:
                 self.error(node, "aliases are not taken in policies; write out what they stand for")
                 raise _Stop
             seen.add(id(node))
+            if node.tag not in _TAGS:
+                self.error(node, f"tags such as {_quote(node.tag)} are not taken in policies; leave it out")
+                raise _Stop
             if depth > _DEPTH:
                 self.error(node, f"nested more than {_DEPTH} levels deep")
                 raise _Stop
@@ -238,11 +260,7 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             self.error(node, f"{what} is a text")
             return ""
-        text = str(node.value)
-        if not _is_encodable(text):
-            self.error(node, f"{what} has half a character: an escape that is no letter")
-            return text.encode(errors="replace").decode()
-        return text
+        return str(node.value)
 
     def line_of_text(self, node: yaml.Node | None, what: str) -> str:
         """A text without control characters."""
@@ -637,14 +655,6 @@ class _Reader:
         if problem:
             self.error(node, f"{_quote(text)} {problem}")
         return problem is None
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_null(node: yaml.Node) -> bool:
