@@ -18,7 +18,7 @@ from hauberk.model.record import Record
 from hauberk.model.workload import Workload
 from hauberk.policy.decide import Posture, RuleSet, rule_set
 from hauberk.policy.select import Identity, holds_for, holds_for_host
-from hauberk.policy.simulate import Simulation, simulate
+from hauberk.policy.simulate import Recorded, Simulation, simulate
 from hauberk.sensor.recording import Recording
 
 _ACTIONS_OF_THEIR_OWN: Final = (
@@ -35,7 +35,7 @@ _INHERITING: Final = ("accept", "accept4")
 
 
 class RecordedAccesses:
-    """The accesses of a recording, in order, each with its workload and the image that acted."""
+    """The accesses of a recording, in order."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -47,12 +47,12 @@ class RecordedAccesses:
         self.records = 0
         """Those that rules can ask something about."""
 
-    def __iter__(self) -> Iterator[tuple[Access, Workload, str]]:
+    def __iter__(self) -> Iterator[Recorded]:
         for batch in self._recording.batches():
             for record in decode_batch(batch).records:
                 yield from self._accesses(record)
 
-    def _accesses(self, record: Record) -> Iterator[tuple[Access, Workload, str]]:
+    def _accesses(self, record: Record) -> Iterator[Recorded]:
         # of an exec, the image that is about to go: the table knows it until the record is applied
         before = self._processes.executable(record.host_pid) or self._processes.executable(record.host_ppid)
         self._processes.apply(record)
@@ -73,7 +73,7 @@ class RecordedAccesses:
             known = access
             if access.rule_class == RuleClass.NETWORK and record.hook == Hook.SYSCALL:
                 known = self._socket(record, access)
-            yield known, workload, acting
+            yield Recorded(self.records, known, workload, acting)
 
     def _socket(self, record: Record, access: Access) -> Access:
         """The same with what is known of the socket since it was made."""

@@ -27,13 +27,22 @@ from hauberk.formats.kubearmor_reader import read_line
 from hauberk.formats.names import operation_name
 from hauberk.model.access import Access
 from hauberk.model.policy import Action, Policy
+from hauberk.policy.asked import NAMES, asked
 from hauberk.policy.check import check as check_policies
 from hauberk.policy.check import check_kernel, check_node
-from hauberk.policy.decide import Numbered, Posture, rule_set
+from hauberk.policy.decide import Numbered, Posture, RuleSet, rule_set
 from hauberk.policy.document import Problem
 from hauberk.policy.rules import rule_classes
 from hauberk.policy.select import Identity, holds_for, holds_for_host
-from hauberk.policy.simulate import Simulation, access_text, can_be_judged, explain, target_text
+from hauberk.policy.simulate import (
+    Explanation,
+    Simulation,
+    access_text,
+    can_be_judged,
+    explain,
+    target_text,
+    workload_name,
+)
 from hauberk.sensor.probe import probe
 
 policy = typer.Typer(
@@ -202,6 +211,18 @@ def explain_access(
     operation: Annotated[
         OperationOption, typer.Option(help="What is done to the path.")
     ] = OperationOption.file,
+    protocol: Annotated[
+        str | None, typer.Option(help="A socket is made: tcp, raw …", show_default=False)
+    ] = None,
+    capability: Annotated[
+        str | None, typer.Option(help="A capability is used: net_raw …", show_default=False)
+    ] = None,
+    syscall: Annotated[
+        str | None, typer.Option(help="A system call is made; with a path, on that.", show_default=False)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="What a preset is about is done: filelessExec …", show_default=False)
+    ] = None,
     source: Annotated[
         str, typer.Option(help="The image that acts; of what is executed, the one that executes it.")
     ] = "",
@@ -223,7 +244,16 @@ def explain_access(
     host: Annotated[bool, typer.Option("--host", help="It is one of the host's own processes.")] = False,
     event: Annotated[
         str | None,
-        typer.Option(help="Explain KubeArmor's JSON lines in this file instead; - is standard input."),
+        typer.Option(
+            help="Explain the JSON lines in this file, of Hauberk or KubeArmor; - is standard input."
+        ),
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Explain a recording of `hauberk record`.", show_default=False)
+    ] = None,
+    record: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only this one of its records.", show_default="all with a rule for them"),
     ] = None,
     config: options.ConfigFile = None,
 ) -> None:
@@ -232,11 +262,35 @@ def explain_access(
     Where no workload is named, the selectors of policies are not asked.
     """
     settings = read_config(config)
-    if (path is None) == (event is None):
-        raise ConfigError("say what to explain: a path, or events by --event")
+    names = {"protocol": protocol, "capability": capability, "syscall": syscall, "preset": preset}
+    kinds = [kind for kind, name in names.items() if name is not None]
+    takes_path = not kinds or kinds[0] in ("syscall", "preset")
+    if len(kinds) + (event is not None) + (recording is not None) + (path is not None and not kinds) != 1:
+        raise ConfigError(
+            "say what to explain, and one thing only: a path, --protocol, --capability, --syscall, --preset, "
+            "--event or --recording"
+        )
+    if path is not None and not takes_path:
+        raise ConfigError(f"--{kinds[0]} goes without a path")
     if path is not None and not path.startswith("/"):
         raise ConfigError(f"{_printable(path)} is not absolute: begin it with a slash")
+    if record is not None and recording is None:
+        raise ConfigError("--record is one of a recording: say which by --recording")
     labels = _labels(label or [])
+    target = (path or "").encode(errors="surrogateescape")
+    is_process = operation is OperationOption.process
+    about = (
+        asked(kinds[0], _known(kinds[0], names[kinds[0]] or ""), target)
+        if kinds
+        else Access(
+            rule_class=RuleClass.PROCESS if is_process else RuleClass.FILE,
+            path=target,
+            writes=write and not is_process,
+            arguments=tuple(text.encode(errors="surrogateescape") for text in argument or ())
+            if is_process
+            else None,
+        )
+    )
     if not policies and not Path(settings.policies).is_dir():
         raise ConfigError(f"no policies are in {settings.policies}; name their files by --policies")
     found = _read_valid(policies or [Path(settings.policies)])
@@ -244,18 +298,11 @@ def explain_access(
     if event is not None:
         _explain_events(console, event, found, settings)
         return
-    assert path is not None
-    is_process = operation is OperationOption.process
-    access = Access(
-        rule_class=RuleClass.PROCESS if is_process else RuleClass.FILE,
-        path=path.encode(errors="surrogateescape"),
-        source=source.encode(errors="surrogateescape"),
-        is_owner=owner,
-        writes=write and not is_process,
-        has_terminal=terminal,
-        arguments=tuple(text.encode(errors="surrogateescape") for text in argument or ())
-        if is_process
-        else None,
+    if recording is not None:
+        _explain_recording(console, recording, record, found, settings)
+        return
+    access = msgspec.structs.replace(
+        about, source=source.encode(errors="surrogateescape"), is_owner=owner, has_terminal=terminal
     )
     is_named = container is not None or bool(labels) or namespace is not None
     if host and is_named:
@@ -266,7 +313,8 @@ def explain_access(
         held = [each for each in found if (each.kind == "KubeArmorHostPolicy") == host]
     else:
         held = _held(found, None if host else Identity(namespace, labels, container), settings)
-    _print_explanation(console, access, held, found, settings, host)
+    explanation = explain(rule_set(held), _postures(settings)[host], access)
+    _print_explanation(console, access, explanation, others=len(found) - len(held))
 
 
 @policy.command()
@@ -354,6 +402,17 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
+def _known(kind: str, text: str) -> str:
+    """A name that can be asked about, as rules may spell it too."""
+    name = text if kind == "preset" else text.lower()
+    name = name.removeprefix("cap_") if kind == "capability" else name
+    if name not in NAMES[kind]:
+        close = get_close_matches(name[:80], NAMES[kind], n=1)
+        mend = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(NAMES[kind])}"
+        raise ConfigError(f"no {kind} is called `{_printable(text[:80])}`; {mend}")
+    return name
+
+
 def _held(policies: Iterable[Policy], identity: Identity | None, settings: Config) -> list[Policy]:
     """Those that hold for a workload; for this node's host if it is None."""
     if identity is None:
@@ -417,7 +476,7 @@ def _print_problems(problems: Iterable[Problem], file: TextIO) -> None:
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column in ("rules", "count")
+        numeric = column in ("rules", "count", "record")
         table.add_column(column, overflow="fold", justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*(Text(_printable(text), style=_STYLES.get(text, "")) for text in row))
@@ -469,16 +528,12 @@ def _rule_text(each: Numbered) -> str:
 
 
 def _print_explanation(
-    console: Console,
-    access: Access,
-    held: Sequence[Policy],
-    found: Sequence[Policy],
-    settings: Config,
-    is_host: bool,
+    console: Console, access: Access, explanation: Explanation, *, before: str = "", others: int = 0
 ) -> None:
-    explanation = explain(rule_set(held), _postures(settings)[is_host], access)
+    """`others` are policies that do not hold for the workload."""
     acting = _printable(access.source.decode(errors="backslashreplace"))
     head = Text.assemble(
+        (before, "dim"),
         (explanation.action, _STYLES.get(explanation.action, "bold")),
         f"  {_printable(access_text(access))}",
         f" by {acting}" if acting else "",
@@ -493,13 +548,55 @@ def _print_explanation(
         ("nearly", f"{each.rule.rule.action} by {_rule_text(each.rule)}: {'; '.join(each.reasons)}")
         for each in explanation.near
     ]
-    others = sum(each not in held for each in found)
     if others:
         policies = "1 policy that does" if others == 1 else f"{others} policies that do"
         lines.append(("not asked", f"{policies} not hold for this workload"))
     console.print(head)
     for label, text in lines:
         console.print(Text.assemble((f"  {label:<9}  ", "dim"), _printable(text)))
+
+
+def _print_unknown(console: Console, rules: RuleSet, access: Access, source: str) -> None:
+    if not can_be_judged(rules, access):
+        console.print(Text(f"  unknown    {_unknown(access)}: {source} do not tell it", "dim"))
+
+
+def _explain_recording(
+    console: Console, path: Path, number: int | None, found: Sequence[Policy], settings: Config
+) -> None:
+    """One record; or all that a rule or the posture decides about, or nearly would."""
+    from hauberk.sensor.recording import Recording
+    from hauberk.simulation import Candidates, RecordedAccesses
+
+    recording = Recording(path)
+    candidates = Candidates(found, recording.header.node.host, *_postures(settings))
+    recorded = RecordedAccesses(recording)
+    told: set[int] = set()
+    for record, access, workload, _ in recorded:
+        if number not in (None, record):
+            continue
+        rules, posture = candidates.rules_of(workload)
+        explanation = explain(rules, posture, access)
+        is_decided = explanation.decision.decided != Decision.NONE or explanation.near
+        if not is_decided and (number is None or not any(_is_about(each, access) for each in rules)):
+            continue
+        told.add(record)
+        before = f"record {record} in {_printable(workload_name(workload))}: "
+        others = len(found) - len({each.policy.identity for each in rules})
+        _print_explanation(console, access, explanation, before=before, others=others)
+        _print_unknown(console, rules, access, "recordings")
+    if number is None:
+        console.print(f"{len(told):,} of {recorded.records:,} records explained; no rule is about the others")
+    elif number > recorded.records:
+        raise ConfigError(
+            f"{path} has {recorded.records:,} records that rules can ask about: there is no {number:,}"
+        )
+    elif not told:
+        console.print(f"record {number}: no rule is about it")
+
+
+def _is_about(each: Numbered, access: Access) -> bool:
+    return access.rule_class in rule_classes(each.rule)
 
 
 def _explain_events(console: Console, name: str, found: Sequence[Policy], settings: Config) -> None:
@@ -523,23 +620,14 @@ def _explain_events(console: Console, name: str, found: Sequence[Policy], settin
         held = _held(found, None if is_host else identity, host_settings)
         rules = rule_set(held)
         accesses = accesses_told(event)
-        about = [
-            access
-            for access in accesses
-            if any(access.rule_class in rule_classes(each.rule) for each in rules)
-        ]
+        about = [access for access in accesses if any(_is_about(each, access) for each in rules)]
         if not accesses:
-            console.print(
-                Text(
-                    _printable(
-                        f"cannot be judged  {operation_name(event)} {event.resource or ''}: it tells too little"
-                    )
-                )
-            )
+            text = f"cannot be judged  {operation_name(event)} {event.resource or ''}: it tells too little"
+            console.print(Text(_printable(text)))
         for access in about or accesses[:1]:
-            _print_explanation(console, access, held, held, settings, is_host)
-            if not can_be_judged(rules, access):
-                console.print(Text(f"  unknown    {_unknown(access)}: events do not tell it", "dim"))
+            explanation = explain(rules, _postures(settings)[is_host], access)
+            _print_explanation(console, access, explanation, others=len(found) - len(held))
+            _print_unknown(console, rules, access, "events")
 
 
 def _unknown(access: Access) -> str:
@@ -554,10 +642,10 @@ def _unknown(access: Access) -> str:
 def _print_simulation(done: Simulation) -> None:
     if done.outcomes:
         _print_table(
-            ("workload", "action", "rule", "policy", "count", "first example"),
+            ("workload", "action", "rule", "policy", "count", "record", "first example"),
             [
                 (each.workload, each.action, each.rule or "posture", each.policy, f"{each.count:,}",
-                 each.example)
+                 str(each.record), each.example)
                 for each in done.outcomes
             ],
         )  # fmt: skip

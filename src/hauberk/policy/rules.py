@@ -43,7 +43,7 @@ PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
 ANY_PROTOCOL: Final = "all"
 
-_PRESETS: Final = {
+PRESETS: Final = {
     "filelessExec": RuleClass.FILELESS_EXEC,
     "anonymousMapExec": RuleClass.ANONYMOUS_MAP_EXEC,
     "protectEnv": RuleClass.PROTECT_ENV,
@@ -64,7 +64,7 @@ def rule_classes(rule: Rule) -> tuple[int, ...]:
     """The classes of access that a rule is about: one, but a system call has several numbers."""
     match rule.target:
         case Preset(name):
-            return (_PRESETS[name],)
+            return (PRESETS[name],)
         case Calls(names):
             wanted = {_SYNONYMS.get(name, name) for name in names}
             return tuple(RuleClass.SYSCALL + slot for slot, row in SLOTS.items() if row.name in wanted)

@@ -212,8 +212,11 @@ class Outcome(msgspec.Struct, kw_only=True):
     policy: str
     action: str
     count: int = 0
+    record: int
+    """The number of the first record among those that rules can ask about: `explain --record` takes it."""
+
     example: str
-    """The first."""
+    """What it was."""
 
 
 class Simulation(msgspec.Struct, kw_only=True):
@@ -232,14 +235,26 @@ class Simulation(msgspec.Struct, kw_only=True):
     outcomes: list[Outcome] = []
 
 
+class Recorded(NamedTuple):
+    """An access of a recording."""
+
+    record: int
+    """Its number among those that rules can ask about, from 1."""
+
+    access: Access
+    workload: Workload
+    who: str
+    """The image that acted."""
+
+
 def simulate(
-    accesses: Iterable[tuple[Access, Workload, str]],
+    accesses: Iterable[Recorded],
     rules_of: Callable[[Workload], tuple[RuleSet, Posture]],
 ) -> Simulation:
-    """Hold accesses, each with its workload and who acted, against the rules that the workload would have."""
+    """Hold accesses against the rules that their workloads would have."""
     simulation = Simulation()
     outcomes: dict[tuple[str, int, str, str], Outcome] = {}
-    for access, workload, who in accesses:
+    for record, access, workload, who in accesses:
         rules, posture = rules_of(workload)
         simulation.accesses += 1
         if not can_be_judged(rules, access):
@@ -259,6 +274,7 @@ def simulate(
                 rule=place,
                 policy=by.policy.name if by else "DefaultPosture",
                 action=_ACTIONS[decided],
+                record=record,
                 example=f"{who}: {access_text(access)}" if who else access_text(access),
             )
         outcomes[key].count += 1

@@ -11,10 +11,14 @@ from hauberk.cli.main import app
 from hauberk.constants import SYSCALLS
 from hauberk.errors import ConfigError, HauberkError, PolicyError, SinkError
 from hauberk.model.event import Node
+from hauberk.policy.asked import NAMES, asked
+from hauberk.policy.document import parse_documents
+from hauberk.policy.rules import matches
 from hauberk.sensor.probe import POLICIES, CgroupPlacement, Finding, Report, State
 from hauberk.sensor.recording import Header, Recorder
 from tests.unit.decode.raw import CWD, frame, raw_record
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 SHADOW = """\
 # why it is there
 apiVersion: security.kubearmor.com/v1
@@ -310,6 +314,15 @@ def test_explain_the_posture() -> None:
     [
         ((), "say what to explain"),
         (("/f", "--event", "-"), "say what to explain"),
+        (("--protocol", "tcp", "--capability", "chown"), "and one thing only"),
+        (("--recording", "x.rec", "--preset", "exec"), "and one thing only"),
+        (("/f", "--protocol", "tcp"), "--protocol goes without a path"),
+        (("/f", "--record", "1"), "say which by --recording"),
+        (("--protocol", "tcpp"), "no protocol is called `tcpp`; did you mean `tcp`"),
+        (("--capability", "zzz"), "no capability is called `zzz`; there are chown, "),
+        (("--syscall", "unlinked"), "did you mean `unlink`"),
+        (("--preset", "FilelessExec"), "did you mean `filelessExec`"),
+        (("--recording", "missing.rec", "--policies", "host.yaml"), "cannot read the recording missing.rec"),
         (("etc/shadow",), "etc/shadow is not absolute"),
         (("/f",), "no policies are in .*; name their files by --policies"),
         (("/f", "--label", "web"), "a label is written key=value, not web"),
@@ -381,6 +394,112 @@ def call(
     return frame(raw_record(*items, syscall=SYSCALLS[name], arguments=arguments, result=result))
 
 
+WORDS = """\
+apiVersion: security.kubearmor.com/v1
+kind: KubeArmorPolicy
+metadata: {name: words}
+spec:
+  selector: {}
+  network: {matchProtocols: [{protocol: raw}, {protocol: tcp, fromSource: [{path: /usr/bin/curl}]}]}
+  capabilities: {matchCapabilities: [{capability: net_raw}]}
+  syscalls: {matchPaths: [{syscall: [unlink], path: /etc/, recursive: true}]}
+  presets: [{name: filelessExec}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        (("--protocol", "icmp"), "Block  socket raw icmp", "decides    words (words.yaml:6): it is about network raw"),
+        (("--protocol", "stream"), "passes  socket stream", "decides    no rule matches"),
+        (("--protocol", "TCP", "--source", "/usr/bin/wget"), "passes  socket stream tcp by /usr/bin/wget",
+         "nearly     Block by words (words.yaml:6): fromSource: it is for /usr/bin/curl, and /usr/bin/wget acts"),
+        (("--protocol", "tcp", "--source", "/usr/bin/curl"), "Block  socket stream tcp by /usr/bin/curl",
+         "decides    words (words.yaml:6): it is about network tcp, from /usr/bin/curl"),
+        (("--capability", "CAP_NET_RAW"), "Block  use CAP_NET_RAW", "decides    words (words.yaml:7)"),
+        (("--syscall", "unlink", "/etc/a/b"), "Audit  call unlink /etc/a/b", "decides    words (words.yaml:8)"),
+        (("--syscall", "unlink"), "passes  call unlink", "decides    no rule matches"),
+        (("--preset", "filelessExec", "/dev/shm/x"), "Block  fileless exec /dev/shm/x", "decides    words (words.yaml:9)"),
+        (("--preset", "protectProc"), "passes  protect proc", "decides    no rule is about such an access"),
+    ],
+)  # fmt: skip
+def test_explain_by_the_words_of_rules(arguments: tuple[str, ...], first: str, second: str) -> None:
+    """A protocol, a capability, a system call and a preset can be asked about, on a workload as paths can."""
+    Path("words.yaml").write_text(WORDS)
+    head, *lines = run("explain", *arguments, "--policies", "words.yaml", "--container", "web")[
+        1
+    ].splitlines()
+
+    assert head == first
+    assert any(line.startswith(f"  {second}") for line in lines), lines
+
+
+def test_every_word_that_can_be_asked_about_is_one_of_rules() -> None:
+    """A rule for just this matches just what is asked."""
+    for kind, section in (
+        ("protocol", "network: {matchProtocols: [{protocol: %s}]}"),
+        ("capability", "capabilities: {matchCapabilities: [{capability: %s}]}"),
+        ("syscall", "syscalls: {matchSyscalls: [{syscall: [%s]}]}"),
+        ("preset", "presets: [{name: %s}]"),
+    ):
+        for name in NAMES[kind]:
+            text = WORDS.partition("  network:")[0] + f"  {section % name}\n"
+            (policy,) = parse_documents(text, "p.yaml").policies
+            assert matches(policy.rules[0], asked(kind, name)), (kind, name)
+
+
+def test_explain_native_alert() -> None:
+    """A line that Hauberk wrote is explained by the rule that it names."""
+    line = (GOLDEN / "container-file-alert" / "kubearmor.out").read_text()
+    alert = json.loads(line)
+    text = SHADOW.replace("/etc/shadow", alert["Resource"]).replace("readOnly: true", "severity: 1")
+    Path("shadow.yaml").write_text(text.replace("{matchLabels: {app: web}}", "{}"))
+    _, told, _ = run("explain", "--event", "-", "--policies", "shadow.yaml", given=json.dumps(alert))
+
+    assert told.splitlines()[0].startswith("Block  ")
+    assert f" {alert['Resource']} by {alert['ProcessName']}" in told.splitlines()[0]
+    assert "decides    shadow (shadow.yaml:9)" in told.splitlines()[1]
+
+
+def recorded() -> None:
+    with Recorder(Path("x.rec"), Header(Node("here"), 0, 4026531836)) as recorder:
+        recorder.write(exec_of(b"/usr/bin/sh") + exec_of(b"/usr/bin/id") + exec_of(b"/usr/bin/ls"))
+        recorder.write(call("openat", OBJECT_SHADOW, arguments=(0, 0, 1)) + exec_of(b"/opt/nc"))
+
+
+OBJECT_SHADOW = (ItemKind.OBJECT, 0, b"/etc/shadow")
+
+
+def test_explain_recording() -> None:
+    """All records that have to do with a rule, by the number that simulate tells, or one alone."""
+    recorded()
+    Path("sources.yaml").write_text(HOST.replace("/usr/bin/sh}", "/usr/bin/dash}"))
+    chosen = ("explain", "--recording", "x.rec", "--policies", "sources.yaml")
+    lines = run(*chosen)[1].splitlines()
+
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "record 2 in host: passes  execute /usr/bin/id by /usr/bin/sh",
+        "record 5 in host: Block  execute /opt/nc by /usr/bin/ls",
+        "2 of 5 records explained; no rule is about the others",
+    ]
+    assert (
+        "  nearly     Audit by tools (sources.yaml:9): fromSource: it is for /usr/bin/dash, and /usr/bin/sh acts"
+        in lines
+    )
+    (outcome,) = json.loads(run("simulate", "sources.yaml", "--recording", "x.rec", "--format", "json")[1])[
+        "outcomes"
+    ]
+    assert outcome["record"] == 5
+    assert run(*chosen, "--record", "5")[1].splitlines()[0] == lines[3]
+    assert run(*chosen, "--record", "4")[1] == "record 4: no rule is about it\n"
+    assert run(*chosen, "--record", "3")[1].splitlines() == [
+        "record 3 in host: passes  execute /usr/bin/ls by /usr/bin/id",
+        "  decides    no rule matches, and there is no Allow rule that would bring the posture in",
+    ]
+    with pytest.raises(ConfigError, match=r"x\.rec has 5 records that rules can ask about: there is no 6"):
+        run(*chosen, "--record", "6")
+
+
 def test_simulate() -> None:
     """Who executed is known from before, a socket from when it was made; what was filtered is judged too."""
     inet = (ItemKind.ADDRESS, 0, b"\x02\0" + bytes(14))
@@ -414,6 +533,7 @@ def test_simulate() -> None:
         "host.yaml:10",
         "tools",
         "2",
+        "5",
         "/home/nc:",
         "socket",
         "raw",
