@@ -49,13 +49,9 @@ class PolicyDirectory:
         return tuple(policies.values())
 
     def _read_file(self, path: Path) -> None:
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            self._complain(path, f"cannot be read: {error.strerror}")
-            return
-        except UnicodeDecodeError:
-            self._complain(path, "is not UTF-8 text")
+        text = read_text(path)
+        if isinstance(text, Problem):
+            self.problems.append(text)
             return
         parsed = parse_documents(text, str(path))
         self.problems += parsed.problems
@@ -65,6 +61,17 @@ class PolicyDirectory:
 
     def _complain(self, path: Path, text: str) -> None:
         self.problems.append(Problem("error", str(path), 1, text))
+
+
+def read_text(path: Path) -> str | Problem:
+    """What is in a policy file, or why that cannot be said."""
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        return Problem("error", str(path), 1, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Problem("error", str(path), line, "is not UTF-8 text")
 
 
 def _version(path: Path) -> tuple[int, int, int]:

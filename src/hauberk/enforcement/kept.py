@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from hauberk.enforcement.directory import SUFFIXES, write_atomically
+from hauberk.enforcement.directory import SUFFIXES, read_text, write_atomically
 from hauberk.errors import ConfigError, SinkError
 from hauberk.model.policy import Policy
 from hauberk.policy.document import Problem, parse_documents
@@ -37,12 +37,9 @@ def _texts(text: str) -> Iterator[str]:
 
 def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
     """The documents of a file, and what is wrong with it; if that is an error, there are none."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        return [], [Problem("error", str(path), 1, f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return [], [Problem("error", str(path), 1, "is not UTF-8 text")]
+    text = read_text(path)
+    if isinstance(text, Problem):
+        return [], [text]
     parsed = parse_documents(text, str(path))
     found: list[Document] = []
     if not parsed.has_errors:

@@ -527,7 +527,7 @@ class _Reader:
         if "pattern" not in fields:
             self.error(node, "an entry of matchPatterns has a pattern")
             return
-        pattern = self.text(fields["pattern"], "pattern")
+        pattern = self.line_of_text(fields["pattern"], "pattern")
         if not pattern.startswith(("/", "{/", "**")):
             self.error(fields["pattern"], f"{_quote(pattern)} matches no path: begin it with a slash or **")
             return
