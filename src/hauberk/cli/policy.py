@@ -29,7 +29,7 @@ from hauberk.model.access import Access
 from hauberk.model.policy import Action, Policy
 from hauberk.policy.asked import NAMES, asked
 from hauberk.policy.check import check as check_policies
-from hauberk.policy.check import check_kernel, check_node
+from hauberk.policy.check import check_kernel, check_name, check_node
 from hauberk.policy.decide import Numbered, Posture, RuleSet, rule_set
 from hauberk.policy.document import Problem
 from hauberk.policy.rules import rule_classes
@@ -370,6 +370,7 @@ def _read_and_check(paths: Iterable[Path], settings: Config) -> tuple[list[Docum
     found = [each.policy for each in documents]
     problems += check_policies(found, *_postures(settings))
     problems += check_node(found, os.path.realpath)
+    problems += check_name(found, _host_name(settings))
     if any(rule.operation is Operation.CAPABILITIES for policy in found for rule in policy.rules):
         problems += check_kernel(found, probe().unseen)
     return documents, sorted(problems, key=lambda each: (each.file, each.line))
@@ -413,11 +414,14 @@ def _known(kind: str, text: str) -> str:
     return name
 
 
+def _host_name(settings: Config) -> str:
+    return settings.host or socket.gethostname()
+
+
 def _held(policies: Iterable[Policy], identity: Identity | None, settings: Config) -> list[Policy]:
     """Those that hold for a workload; for this node's host if it is None."""
     if identity is None:
-        name = settings.host or socket.gethostname()
-        return [each for each in policies if holds_for_host(each, name, {})]
+        return [each for each in policies if holds_for_host(each, _host_name(settings), {})]
     return [each for each in policies if holds_for(each, identity)]
 
 

@@ -5,6 +5,8 @@ Only rules that can meet are compared: those of policies of which one holds wher
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
+from math import prod
 from typing import Final
 
 import msgspec
@@ -26,9 +28,13 @@ from hauberk.policy.compile import compile_table
 from hauberk.policy.decide import DECIDED, Numbered, Posture, rule_set
 from hauberk.policy.document import Problem
 from hauberk.policy.rules import condition_count, matches_path, rule_classes
+from hauberk.policy.select import Identity, holds_for, holds_for_host, is_selected_by_name
 
 _SECRETS: Final = (65_537, 1_000_003)
 """Nothing is looked up in the tables that are made here."""
+
+_WAYS: Final = 1_000
+"""To satisfy a selector: nobody writes so many."""
 
 _POSTURE_SETTINGS: Final = ("default_file_posture", "default_file_posture", "default_network_posture",
                             "default_capabilities_posture")  # fmt: skip
@@ -49,6 +55,7 @@ def check(
     found += _meeting(rules)
     found += _passing_audits(rules)
     found += _calls_let_pass(policies)
+    found += _selecting_nothing(policies)
     for policy in policies:
         is_host = policy.kind == "KubeArmorHostPolicy"
         found += _bringing_posture(policy, postures[is_host], "host_" * is_host)
@@ -74,6 +81,16 @@ def check_node(policies: Sequence[Policy], resolve: Callable[[str], str | None])
                     said = f"`{text}` is `{mended}` by a symbolic link on this node, and the kernel knows it only as that: where images have the same link, the rule never matches it; write `{mended}`"
                 found[_warning(policy, rule, said)] = None
     return list(found)
+
+
+def check_name(policies: Sequence[Policy], host_name: str) -> list[Problem]:
+    """Host policies for nodes of other names."""
+    text = f"never acts on this node: it is for others by name, and this one is called `{host_name}`"
+    return [
+        Problem("warning", policy.file, _line_of(policy), text)
+        for policy in policies
+        if is_selected_by_name(policy) and not holds_for_host(policy, host_name, {})
+    ]
 
 
 def check_kernel(policies: Sequence[Policy], unseen: Collection[int]) -> list[Problem]:
@@ -296,6 +313,34 @@ def _passing_audits(rules: Sequence[Numbered]) -> Iterator[Problem]:
 
 
 # One alone
+
+
+def _selecting_nothing(policies: Sequence[Policy]) -> Iterator[Problem]:
+    """Policies for containers whose selectors ask for what no container can have."""
+    text = "never acts: its selector contradicts itself, so no container is selected; leave out one of what it asks for"
+    for policy in policies:
+        candidates = None if policy.kind == "KubeArmorHostPolicy" else _least_selected(policy)
+        if candidates is not None and not any(holds_for(policy, each) for each in candidates):
+            yield Problem("warning", policy.file, _line_of(policy), text)
+
+
+def _least_selected(policy: Policy) -> list[Identity] | None:
+    """Containers with just what a selector asks for, by each way to have it; None: there are too many to try.
+
+    With more labels than these, none is selected that is not selected without them: only NotIn asks about them.
+    """
+    selector = policy.selector
+    wanted = [each for each in selector.expressions if each.operator == "In"]
+    ways = [each.values for each in wanted if each.key == "label"]
+    spaces = next((each.values for each in wanted if each.key == "namespace"), (policy.namespace or "",))
+    if prod(map(len, (*ways, spaces))) > _WAYS:
+        return None
+    container = next(iter(selector.containers), None)
+    return [
+        Identity(space, {**dict(text.split("=", 1) for text in chosen), **selector.labels}, container)
+        for space in spaces
+        for chosen in product(*ways)
+    ]
 
 
 def _calls_let_pass(policies: Sequence[Policy]) -> Iterator[Problem]:

@@ -72,6 +72,13 @@ def holds_for_host(policy: Policy, host_name: str, labels: Mapping[str, str]) ->
     return all(_is_host(key, wanted, host_name, labels) for key, wanted in policy.selector.labels.items())
 
 
+def is_selected_by_name(policy: Policy) -> bool:
+    """Whether a host policy asks for nothing but the name of the node, as only Kubernetes knows its labels."""
+    keys = set(policy.selector.labels)
+    is_host = policy.kind == "KubeArmorHostPolicy"
+    return is_host and bool(keys) and keys <= {*_HOST_NAME_LABELS, *_HOST_PATTERN_LABELS}
+
+
 def _is_host(key: str, wanted: str, host_name: str, labels: Mapping[str, str]) -> bool:
     if key in _HOST_NAME_LABELS:
         names = [name.strip() for name in wanted.split(",")]

@@ -4,7 +4,7 @@ import pytest
 
 from hauberk.abi import RuleClass
 from hauberk.model.policy import Action, Policy
-from hauberk.policy.check import check, check_kernel, check_node
+from hauberk.policy.check import check, check_kernel, check_name, check_node
 from hauberk.policy.decide import Posture
 from hauberk.policy.document import parse_documents
 
@@ -268,3 +268,56 @@ def test_calls_that_cannot_be_denied(entry: str, kind: str, text: str | None) ->
 def test_calls_on_a_path_cannot_be_denied() -> None:
     (problem,) = said(policy("  syscalls: {matchPaths: [{syscall: [chroot], path: /x, action: Block}]}"))
     assert problem.startswith("one.yaml:6: warning: is only told: a system call on a path cannot be denied")
+
+
+IN, NOT_IN = "{{key: label, operator: In, values: [{}]}}", "{{key: label, operator: NotIn, values: [{}]}}"
+SPACE_IN = "{{key: namespace, operator: In, values: [{}]}}"
+SPACE_NOT_IN = "{{key: namespace, operator: NotIn, values: [{}]}}"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "kind", "is_told"),
+    [
+        ((IN.format("a=1"), IN.format("a=2")), "KubeArmorPolicy", True),
+        ((IN.format("a=1, a=2"), IN.format("a=2, a=3")), "KubeArmorPolicy", False),
+        ((IN.format("a=1"), NOT_IN.format("a=1")), "KubeArmorPolicy", True),
+        ((IN.format("a=1, b=1"), NOT_IN.format("a=1")), "KubeArmorPolicy", False),
+        ((NOT_IN.format("app=web"),), "KubeArmorPolicy", True),
+        ((IN.format("app=db"),), "KubeArmorPolicy", True),
+        ((NOT_IN.format("app=db"),), "KubeArmorPolicy", False),
+        ((SPACE_IN.format("red"), SPACE_IN.format("blue")), "KubeArmorClusterPolicy", True),
+        ((SPACE_IN.format("red, blue"), SPACE_IN.format("blue")), "KubeArmorClusterPolicy", False),
+        # KubeArmor does not look at NotIn there
+        ((SPACE_IN.format("red"), SPACE_NOT_IN.format("red")), "KubeArmorClusterPolicy", False),
+        ((SPACE_NOT_IN.format("red"),), "KubeArmorClusterPolicy", False),
+        (tuple(IN.format(", ".join(f"k{i}={j}" for j in range(9))) for i in range(9)), "KubeArmorPolicy", False),
+    ],
+)  # fmt: skip
+def test_selector_that_nothing_can_satisfy(expressions: tuple[str, ...], kind: str, is_told: bool) -> None:
+    """Of an `app: web`; what takes too long to be said is not said."""
+    labels = "matchLabels: {app: web}, " if kind == "KubeArmorPolicy" else ""
+    selector = f"{{{labels}matchExpressions: [{', '.join(expressions)}]}}"
+    found = said(policy(BLOCK_SHADOW, kind=kind, selector=selector))
+
+    assert any("contradicts itself" in text for text in found) == is_told
+    assert all(text.startswith("one.yaml:6: warning: never acts: ") for text in found)
+
+
+@pytest.mark.parametrize(
+    ("selector", "is_told"),
+    [
+        ("{}", False),
+        ("{matchLabels: {kubernetes.io/hostname: 'here, there'}}", False),
+        ("{matchLabels: {kubearmor.io/hostname: there}}", True),
+        ("{matchLabels: {kubernetes.io/hostnamereg: 'he.*'}}", False),
+        ("{matchLabels: {kubernetes.io/hostname: there, zone: a}}", False),
+        ("{matchLabels: {zone: a}}", False),
+    ],
+)
+def test_policy_for_other_nodes(selector: str, is_told: bool) -> None:
+    """By name, which is known; what labels a node has only Kubernetes knows."""
+    found = check_name([policy(BLOCK_SHADOW, kind="KubeArmorHostPolicy", selector=selector)], "here")
+
+    assert [str(each) for each in found] == is_told * [
+        "one.yaml:6: warning: never acts on this node: it is for others by name, and this one is called `here`"
+    ]
