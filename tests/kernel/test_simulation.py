@@ -64,6 +64,7 @@ spec:
   selector: {{}}
   file:
     matchDirectories: [{{dir: {there}/, action: Allow}}, {{dir: /sys/fs/cgroup/, recursive: true, action: Allow}}]
+    matchPatterns: [{{pattern: "**/tests/actors/build/true", action: Allow}}]  # LSM programs see it opened to be executed
     matchPaths: [{{path: {there}/open, readOnly: true, action: Allow}}]
 """
 
