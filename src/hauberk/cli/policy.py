@@ -603,12 +603,20 @@ def _is_about(each: Numbered, access: Access) -> bool:
     return access.rule_class in rule_classes(each.rule)
 
 
-def _explain_events(console: Console, name: str, found: Sequence[Policy], settings: Config) -> None:
+def _lines(name: str) -> Iterator[bytes]:
+    """Of a file, or of standard input, as they come."""
     try:
-        lines = sys.stdin.buffer.readlines() if name == "-" else Path(name).read_bytes().splitlines()
+        if name == "-":
+            yield from sys.stdin.buffer
+        else:
+            with Path(name).open("rb") as file:
+                yield from file
     except OSError as error:
         raise ConfigError(f"cannot read the events in {_printable(name)}: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
+
+
+def _explain_events(console: Console, name: str, found: Sequence[Policy], settings: Config) -> None:
+    for number, line in enumerate(_lines(name), start=1):
         if not line.strip():
             continue
         try:

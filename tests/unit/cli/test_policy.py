@@ -1,6 +1,8 @@
 """`hauberk policy` as people meet it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -361,6 +363,31 @@ def test_explain_events() -> None:
         "cannot be judged  Syscall \\x1b[2J: it tells too little",
     ]
     assert text.count("  unknown    what kind of socket it is: events do not tell it") == 1
+
+
+def test_explain_events_as_they_come() -> None:
+    """Each is answered before the next one, or the end."""
+    command = [
+        sys.executable,
+        "-m",
+        "hauberk",
+        "policy",
+        "explain",
+        "--event",
+        "-",
+        "--policies",
+        "host.yaml",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin
+        assert program.stdout
+        for _ in range(2):
+            program.stdin.write(json.dumps(EVENTS[1]) + "\n")
+            program.stdin.flush()
+            assert program.stdout.readline() == "Audit  execute /usr/bin/id by /usr/bin/sh\n"
+            assert program.stdout.readline().startswith("  decides    tools (host.yaml:9)")
+        program.stdin.close()
+        assert program.wait() == 0
 
 
 def test_explain_event_of_a_file_whose_owner_decides() -> None:
