@@ -89,8 +89,12 @@ def _execution_from_outside(
     record: Record, path: bytes, arguments: tuple[bytes, ...] | None
 ) -> Iterator[Access]:
     """What the preset `exec` asks: the parent is not in the PID namespace, and the process is not its first."""
-    if record.pid not in (1, record.host_pid) and not record.ppid and record.find(ItemKind.TTY):
+    if _is_from_outside(record, record.find(ItemKind.TTY)):
         yield Access(rule_class=RuleClass.EXEC, path=path, arguments=arguments)
+
+
+def _is_from_outside(process: Record | Event, terminal: bytes | str | None) -> bool:
+    return process.pid not in (1, process.host_pid) and not process.ppid and bool(terminal)
 
 
 def _execution(path: bytes, is_known: bool, arguments: tuple[bytes, ...] | None) -> Iterator[Access]:
@@ -166,8 +170,13 @@ def _writes(record: Record, row: Syscall) -> bool:
 
 def _of_another(record: Record, path: bytes, row: Syscall) -> Iterator[Access]:
     """What the presets for procfs ask about an open: whether it is of another process."""
+    if row.object == ObjectKind.OPENED:
+        yield from _procfs(path, (record.pid, record.tid))
+
+
+def _procfs(path: bytes, own: tuple[int, ...]) -> Iterator[Access]:
     found = _OF_A_PROCESS.fullmatch(path)
-    if row.object != ObjectKind.OPENED or not found or int(found[1]) in (record.pid, record.tid):
+    if not found or int(found[1]) in own:
         return
     yield Access(rule_class=RuleClass.PROTECT_PROC, path=path)
     if path.endswith(b"/environ"):
@@ -278,6 +287,8 @@ def accesses_told(event: Event) -> list[Access]:
             argv = data.get("argv", "")
             arguments = () if not argv or argv == resource else tuple(argv.encode().split(b" "))
             found += _execution(path.encode(), path.startswith(("/", "memfd:")), arguments)
+            if _is_from_outside(event, event.tty):
+                found.append(Access(rule_class=RuleClass.EXEC, path=path.encode(), arguments=arguments))
         case Operation.FILE if data.get("syscall") not in _MEMORY_CALLS:
             writes = _told_writes(data)
             for text in filter(None, (resource, data.get("newpath", ""))):
@@ -287,6 +298,8 @@ def accesses_told(event: Event) -> list[Access]:
                         rule_class=RuleClass.FILE, path=text.encode(), path_is_known=is_known, writes=writes
                     )
                 )
+            if _told_opens(data):
+                found += _procfs(resource.encode(), (event.pid,))
         case Operation.NETWORK if "kfunc" not in data and ("domain" in data or "sa_family" in data):
             found.append(
                 _socket(
@@ -312,5 +325,8 @@ def accesses_told(event: Event) -> list[Access]:
 
 def _told_writes(data: dict[str, str]) -> bool:
     """Of an open its flags say so; any other call on a file can change it."""
-    opens = data.get("syscall", data.get("io_uring", "")).startswith("open") or data.get("lsm") == "file_open"
-    return not opens or any(name in data.get("flags", "").split("|") for name in _WRITING_NAMES)
+    return not _told_opens(data) or any(name in data.get("flags", "").split("|") for name in _WRITING_NAMES)
+
+
+def _told_opens(data: dict[str, str]) -> bool:
+    return data.get("syscall", data.get("io_uring", "")).startswith("open") or data.get("lsm") == "file_open"

@@ -322,6 +322,32 @@ def test_told(event: dict[str, object], expected: Access) -> None:
     assert accesses_told(read_mapping(event))[0] == expected
 
 
+ENVIRON = OPEN | {"Resource": "/proc/7/environ", "PID": 7, "HostPID": 70, "PPID": 1}
+OUTSIDE = EXEC | {"PID": 7, "HostPID": 70, "PPID": 0}
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (ENVIRON, []),
+        (ENVIRON | {"PID": 8}, [RuleClass.PROTECT_PROC, RuleClass.PROTECT_ENV]),
+        (ENVIRON | {"PID": 8, "Resource": "/proc/7/maps"}, [RuleClass.PROTECT_PROC]),
+        (ENVIRON | {"PID": 8, "EventData": {"lsm": "file_open"}}, [RuleClass.PROTECT_PROC, RuleClass.PROTECT_ENV]),
+        (ENVIRON | {"PID": 8, "EventData": {"syscall": "unlink"}}, []),
+        (OUTSIDE, [RuleClass.EXEC]),
+        (OUTSIDE | {"PPID": 3}, []),
+        (OUTSIDE | {"HostPID": 7}, []),
+        (OUTSIDE | {"TTY": ""}, []),
+        (EXEC | {"ProcessName": "memfd:x"}, [RuleClass.FILELESS_EXEC]),
+    ],
+)  # fmt: skip
+def test_told_to_presets(event: dict[str, object], expected: list[RuleClass]) -> None:
+    """What presets ask, an alert of theirs tells."""
+    found = [each.rule_class for each in accesses_told(read_mapping(event))]
+
+    assert [each for each in found if RuleClass.FILELESS_EXEC <= each <= RuleClass.EXEC] == expected
+
+
 @pytest.mark.parametrize(
     "event",
     [
