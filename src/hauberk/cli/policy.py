@@ -44,6 +44,7 @@ from hauberk.policy.simulate import (
     workload_name,
 )
 from hauberk.sensor.probe import probe
+from hauberk.sensor.recording import Recording
 
 policy = typer.Typer(
     name="policy",
@@ -334,11 +335,7 @@ def simulate(
         _print_json(done)
     else:
         _print_simulation(done)
-    if read.damaged or read.cut_bytes:
-        sys.stderr.write(
-            f"hauberk: {recording} is damaged: {read.damaged} chunks, and {read.cut_bytes} bytes at the end; "
-            "what could be decoded was looked at\n"
-        )
+    _tell_of_damage(recording, read)
 
 
 # Files of policies
@@ -560,6 +557,14 @@ def _print_explanation(
         console.print(Text.assemble((f"  {label:<9}  ", "dim"), _printable(text)))
 
 
+def _tell_of_damage(path: Path, recording: Recording) -> None:
+    if recording.damaged or recording.cut_bytes:
+        sys.stderr.write(
+            f"hauberk: {path} is damaged: {recording.damaged} chunks, and {recording.cut_bytes} bytes at the end; "
+            "what could be decoded was looked at\n"
+        )
+
+
 def _print_unknown(console: Console, rules: RuleSet, access: Access, source: str) -> None:
     if not can_be_judged(rules, access):
         console.print(Text(f"  unknown    {_unknown(access)}: {source} do not tell it", "dim"))
@@ -569,7 +574,6 @@ def _explain_recording(
     console: Console, path: Path, number: int | None, found: Sequence[Policy], settings: Config
 ) -> None:
     """One record; or all that a rule or the posture decides about, or nearly would."""
-    from hauberk.sensor.recording import Recording
     from hauberk.simulation import Candidates, RecordedAccesses
 
     recording = Recording(path)
@@ -589,6 +593,7 @@ def _explain_recording(
         others = len(found) - len({each.policy.identity for each in rules})
         _print_explanation(console, access, explanation, before=before, others=others)
         _print_unknown(console, rules, access, "recordings")
+    _tell_of_damage(path, recording)
     if number is None:
         console.print(f"{len(told):,} of {recorded.records:,} records explained; no rule is about the others")
     elif number > recorded.records:

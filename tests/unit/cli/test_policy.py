@@ -571,7 +571,7 @@ def test_simulate() -> None:
     )
 
 
-def test_simulate_cut_recording() -> None:
+def test_cut_recording() -> None:
     """What is left is judged, and what is missing is said."""
     with Recorder(Path("x.rec"), Header(Node("here"), 0, 4026531836)) as recorder:
         recorder.write(exec_of(b"/opt/nc"))
@@ -580,6 +580,9 @@ def test_simulate_cut_recording() -> None:
     _, text, errors = run("simulate", "host.yaml", "--recording", "x.rec")
 
     assert "host.yaml:8" in text
+    assert "3 bytes at the end" in errors
+    _, text, errors = run("explain", "--recording", "x.rec", "--policies", "host.yaml")
+    assert "record 1 in host: Block  execute /opt/nc" in text
     assert "3 bytes at the end" in errors
 
 
