@@ -42,7 +42,7 @@ static __always_inline bool describe(struct access *access, struct file *file)
 		access->dentry = (struct dentry *)((char *)BPF_CORE_READ(inode, i_dentry.first) -
 						   bpf_core_field_offset(struct dentry, d_u.d_alias));
 	access->is_layer = true;
-	return BPF_CORE_READ(upper, mnt_root) != (struct dentry *)home_here().root;
+	return BPF_CORE_READ(upper, mnt_root) != (struct dentry *)home_root();
 }
 
 SEC("lsm/file_open")

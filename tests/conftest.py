@@ -6,6 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+pytest.register_assert_rewrite("tests.kernel.acts")
+
 os.environ.setdefault("HAUBERK_GRPC", "off")
 # agents that are under test keep off the well-known ports: others may run beside them
 

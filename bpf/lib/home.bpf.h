@@ -11,6 +11,7 @@
 #define HAUBERK_HOME_BPF_H
 
 #include "kernel.h"
+#include "lib/newcomer.bpf.h"
 #include "lib/rules.bpf.h"
 #include "lib/task.bpf.h"
 
@@ -60,6 +61,7 @@ static __always_inline struct home home_now(struct task_struct *task, bool is_co
 /* Home of the current task's container; of what is in no container, the host's. */
 static __always_inline struct home home_here(void)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 id = subject_id();
 	struct home *known = bpf_map_lookup_elem(&homes, &id), home;
 
@@ -67,10 +69,19 @@ static __always_inline struct home home_here(void)
 		barrier_var(known); /* else its fields are computed before it is tested, which verifiers refuse */
 		return *known;
 	}
-	home = home_now(bpf_get_current_task_btf(), id);
-	if (id) /* if there is no room: as it is now, each time */
+	home = home_now(task, id);
+	/* a runtime is still at work on the mounts; and if there is no room, it is as it is now, each time */
+	if (id && !is_newcomer(task))
 		bpf_map_update_elem(&homes, &id, &home, BPF_NOEXIST);
 	return home;
+}
+
+/* The dentry of its "/" alone, with a stack of its own. */
+__noinline __u64 home_root(void)
+{
+	struct home home = home_here();
+
+	return home.root;
 }
 
 /* True if there still is such a mount namespace. One that is gone has given its mounts up, and so its root. */

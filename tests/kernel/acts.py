@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hauberk.formats.kubearmor import encode
 from tests.kernel.guard import Act, Guard
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ def fill(directory: Path) -> None:
     (directory / "below/deeper/leaf").write_text("l")
     shutil.copy(TRUE, directory / "true")
     shutil.copy(TRUE, directory / "other")
+    shutil.copy(TRUE, directory / "below/deeper/tool")
 
 
 # Acts
@@ -94,6 +97,15 @@ def sock(family: int, kind: int, protocol: int = 0) -> Callable[[Path], Callable
     return lambda _: lambda: socket.socket(family, kind, protocol).close()
 
 
+def memfd_exec(_: Path) -> Callable[[], object]:
+    def act() -> None:
+        fd = os.memfd_create("x", 0)
+        os.write(fd, TRUE.read_bytes())
+        os.execve(fd, ["x"], {})
+
+    return act
+
+
 # Rules
 
 
@@ -113,23 +125,40 @@ def assert_passed(act: Act) -> None:
 
 
 def assert_told(
-    guard: Guard, act: Act, action: str, *, policy: str = "under-test", resource: str | None = None
+    guard: Guard,
+    act: Act,
+    action: str,
+    *,
+    policy: str = "under-test",
+    resource: str | None = None,
+    denial: int = errno.EACCES,
 ) -> None:
-    """One alert of the policy, and what the kernel answered."""
+    """One alert of the policy, in KubeArmor's words, and what the kernel answered: `denial` if it denied."""
     assert len(act.alerts) == 1, [(each.verdict, each.resource, each.data) for each in act.alerts]
-    (event,) = act.alerts
-    verdict = event.verdict
-    assert verdict is not None
+    told: dict[str, Any] = json.loads(encode(act.alerts[0]))
     is_denied = action == "Block" and guard.denies
-    assert act.error == (errno.EACCES if is_denied else 0)
+    assert act.error == (denial if is_denied else 0)
     if action == "Block" and not guard.denies:
         action = "Audit (Block)"
-    assert (verdict.policy, verdict.action) == (policy, action)
     is_by_lsm = guard.denies and (action == "Block" or policy == "DefaultPosture")
-    assert verdict.enforcer == ("BPFLSM" if is_by_lsm else "eBPF Monitor")
-    assert event.error == (errno.EACCES if is_denied else 0)
-    assert event.workload.container_id == guard.workload.container_id
+    is_contained = guard.container_id is not None
+    expected: dict[str, object] = {
+        "HostName": "test",
+        "HostPID": act.host_pid,
+        "Type": "MatchedPolicy" if is_contained else "MatchedHostPolicy",
+        "PolicyName": policy,
+        "Action": action,
+        "Enforcer": "BPFLSM" if is_by_lsm else "eBPF Monitor",
+        "Result": "Permission denied" if is_denied else "Passed",
+    }
+    if is_contained:
+        expected["ContainerID"] = guard.container_id
     if policy == "under-test":
-        assert (verdict.severity, verdict.tags, verdict.message) == (7, ("a", "b"), "says so")
+        expected |= {"Severity": "7", "Tags": "a,b", "ATags": ["a", "b"], "Message": "says so"}
     if resource is not None:
-        assert event.resource == resource
+        expected["Resource"] = resource
+    assert {key: told.get(key) for key in expected} == expected
+    assert ("ContainerID" in told) == is_contained
+    assert (told["PID"] == told["HostPID"]) == (guard.place != "container")
+    assert told["Data"].startswith(("lsm=", "syscall=", "kfunc=", "tracepoint="))
+    assert all(told[key] for key in ("Timestamp", "UpdatedTime", "Operation", "ProcessName", "Source"))

@@ -17,6 +17,8 @@ from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 from hauberk.sensor.procfs import Procfs
 from tests.kernel.actors import Act, Actors
+from tests.kernel.acts import fill
+from tests.kernel.guard import Guard
 
 RING_BYTES = 64 << 20
 
@@ -111,3 +113,35 @@ def actors(watch: Watch) -> Iterator[Actors]:
         Actors(Path(directory)) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="module")
+def guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
+    """A workload under rules; its parameter is where: a `Place`."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    try:
+        guarding = Guard(getattr(request, "param", "cgroup"))
+    except HauberkError as error:
+        pytest.skip(str(error))
+    with guarding:
+        yield guarding
+    assert guarding.ledger.differences() == {}
+
+
+@pytest.fixture
+def lsm(guard: Guard) -> Guard:
+    """For what only LSM programs see or can deny."""
+    if not guard.denies:
+        pytest.skip("this kernel takes no LSM programs; the guests' do")
+    return guard
+
+
+@pytest.fixture
+def there() -> Iterator[Path]:
+    """A directory with files, on a file system that others can read."""
+    tmpfs = "/dev/shm" if Path("/dev/shm").is_mount() else None
+    with tempfile.TemporaryDirectory(prefix="hauberk-", dir=tmpfs) as directory:
+        path = Path(directory).resolve()
+        fill(path)
+        yield path

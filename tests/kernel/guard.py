@@ -1,6 +1,7 @@
 """A workload under rules: real tables, real programs, and processes that act in a cgroup of their own.
 
-Where the kernel takes LSM programs it denies; elsewhere the same decisions are observed after the fact.
+Where the kernel takes LSM programs it denies; elsewhere the same decisions are observed after the fact. The workload is
+a cgroup, a real container that runc has started, or the host.
 """
 
 import os
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, NoReturn, Self, TypeAlias
 
 from hauberk.abi import HASH_PRIME
 from hauberk.config import Selection
@@ -26,12 +27,15 @@ from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.tables import TRACED, TRACED_ALL
+from tests.kernel.container import Container
 
 RING_BYTES = 16 << 20
 CONTAINER = "c0ffee" + "0" * 58
 """What the workload's cgroup is called, as a container runtime would."""
 
 _RESULT = struct.Struct("<i")
+
+Place: TypeAlias = Literal["cgroup", "container", "host"]
 
 
 class Act(NamedTuple):
@@ -51,13 +55,12 @@ class Act(NamedTuple):
 class Guard:
     """One workload whose policies and posture can be changed."""
 
-    def __init__(self, *, observe: bool = False) -> None:
+    def __init__(self, place: Place = "cgroup", *, observe: bool = False) -> None:
         report = probe()
+        self.place = place
         self.denies = report.denies and not observe
         self.mount = Path(report.cgroups.mount)
         self.cgroup = self.mount / CONTAINER
-        self.cgroup.mkdir(exist_ok=True)
-        self.cgroup_id = self.cgroup.stat().st_ino
         self.workload = Workload(container_id=CONTAINER, container_name="guarded")
         self.kernel = Kernel(report.cgroups, RING_BYTES)
         selection = Selection(operations=("process", "file", "network", "syscall"))
@@ -69,7 +72,9 @@ class Guard:
         self.installed = Installed(
             self.kernel.tables, keys, host_name="test", posture=Posture(), host_posture=Posture()
         )
-        self.installed.learn(self.cgroup_id, self.workload)
+        self._container = Container(CONTAINER) if place == "container" else None
+        self.cgroup.mkdir(exist_ok=True)
+        self.installed.learn(self.cgroup.stat().st_ino, self.workload)
         procfs = Procfs(self.mount)
         self._pipeline = Pipeline(
             Surroundings(
@@ -84,7 +89,8 @@ class Guard:
         )
         for batch in (*procfs.cgroups(), *procfs.processes()):
             self._pipeline.events(batch)
-        self._begin()
+        if place == "cgroup":
+            self._begin()
 
     def _begin(self) -> None:
         """What was executed first in the workload, by a runtime that executed itself before: this is its home."""
@@ -94,8 +100,19 @@ class Guard:
             os.execv("/bin/sh", ["sh", "-c", "exec sh -c 'exec true'"])
         os.waitpid(pid, 0)
 
-    def rule(self, policies: str, posture: Action = Action.AUDIT, *, kind: str = "KubeArmorPolicy") -> None:
+    @property
+    def container_id(self) -> str | None:
+        """Of who acts."""
+        return None if self.place == "host" else CONTAINER
+
+    @property
+    def strictest(self) -> Action:
+        """The posture for lists of what is allowed: on a host that denies, the machine itself must go on."""
+        return Action.AUDIT if self.place == "host" and self.denies else Action.BLOCK
+
+    def rule(self, policies: str, posture: Action = Action.AUDIT, *, kind: str | None = None) -> None:
         """Put these policies into force, and no others. `policies` is a spec, or whole documents."""
+        kind = kind or ("KubeArmorHostPolicy" if self.place == "host" else "KubeArmorPolicy")
         if "apiVersion" not in policies:
             body = "\n".join("  " + line for line in policies.strip("\n").splitlines())
             selector = "nodeSelector: {}" if kind == "KubeArmorHostPolicy" else "selector: {}"
@@ -112,25 +129,18 @@ class Guard:
         """Do something in a process of its own, in the workload; what came of it, and what was told of it."""
         self.read()
         reading, writing = os.pipe()
-        pid = os.fork()
-        if not pid:
-            error = 0
-            try:
-                if inside:
-                    self.enter()
-                os.set_inheritable(writing, False)
-                action()
-            except OSError as failure:
-                error = failure.errno or -1
-            except BaseException:
-                error = -1
-            finally:
-                os.write(writing, _RESULT.pack(error))
-                os._exit(0)
+        pids, telling = os.pipe()
+        child = os.fork()
+        if not child:
+            self._play(action, writing, telling if inside else None)
         os.close(writing)
+        os.close(telling)
         content = os.read(reading, 4)
+        relayed = os.read(pids, 4)
         os.close(reading)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(pids)
+        pid = _RESULT.unpack(relayed)[0] if relayed else child
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         error = _RESULT.unpack(content)[0] if content else 0  # an exec has closed it
         events = [event for event in self.read() if event.host_pid == pid]
         return Act(
@@ -141,10 +151,46 @@ class Guard:
             [event for event in events if not event.is_alert],
         )
 
-    def enter(self) -> None:
-        """This process is in the workload from now on, as if it had executed something there."""
-        (self.cgroup / "cgroup.procs").write_text("0")
+    def _play(self, action: Callable[[], object], writing: int, telling: int | None) -> NoReturn:
+        error = 0
+        try:
+            if telling is not None:
+                self.enter(telling)
+            os.set_inheritable(writing, False)
+            action()
+        except OSError as failure:
+            error = failure.errno or -1
+        except BaseException:
+            error = -1
+        finally:
+            os.write(writing, _RESULT.pack(error))
+            os._exit(0)
+
+    def enter(self, telling: int | None = None) -> None:
+        """This process is in the workload from now on, as if it had executed something there.
+
+        In a container it is a child of this one, whose PID on the host is written to `telling`.
+        """
+        if self.place == "host":
+            return
+        if self._container:
+            self._container.enter(self.cgroup, lambda pid: telling and os.write(telling, _RESULT.pack(pid)))
+        else:
+            (self.cgroup / "cgroup.procs").write_text("0")
         self.settle()
+
+    def at_home(self, action: Callable[[], object]) -> None:
+        """Do something as the container's runtime would: from outside, but among its mounts."""
+        child = os.fork()
+        if not child:
+            try:
+                if self._container:
+                    self._container.see()
+                action()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def settle(self) -> None:
         """This process is no newcomer any more."""
@@ -180,4 +226,7 @@ class Guard:
         self._ring.close()
         self._alerts.close()
         self.kernel.close()
-        self.cgroup.rmdir()
+        if self._container:
+            self._container.close()
+        else:
+            self.cgroup.rmdir()

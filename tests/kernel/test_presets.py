@@ -28,13 +28,11 @@ from tests.kernel.acts import (
     call,
     execute,
     first,
+    memfd_exec,
     process_rule,
     read,
 )
 from tests.kernel.guard import RING_BYTES, Act, Guard
-from tests.kernel.test_enforcement import memfd_exec, there
-
-__all__ = ["there"]  # a fixture
 
 NR_UNSHARE, NR_SETNS = 272, 308
 
