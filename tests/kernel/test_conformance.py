@@ -1,8 +1,8 @@
 """What KubeArmor is tested for: a policy, an action, what comes of it, and every alert there is.
 
 Where KubeArmor's own tests take the first alert that fits, here the errno is asserted, the one alert, and that there is no
-other. Its containers are a directory with copies of busybox, its group of pods is one workload, and its users are root
-and `nobody`; the postures are those of its tests: block.
+other. They are played in a real container, in a directory with copies of busybox; its group of pods is this one workload, and its
+users are root and `nobody`; the postures are those of its tests: block. Those of hosts are played on the host.
 
 Left out, and why: rules of names that are asked for (DNS), `KubeArmorNetworkPolicy` and native AppArmor rules, which are not
 supported; visibility, annotations of namespaces and throttling, which are no policies and have tests of their own; selectors by
@@ -33,13 +33,14 @@ USER_FILES = ("home/user1/secret_data1.txt", "home/user1/dir1/key1.txt")
 
 
 @pytest.fixture(scope="module")
-def lsm() -> Iterator[Guard]:
+def lsm(request: pytest.FixtureRequest) -> Iterator[Guard]:
+    """In a place."""
     if os.geteuid():
         pytest.skip("needs root")
     if not shutil.which("busybox"):
         pytest.skip("needs busybox")
     try:
-        guarding = Guard()
+        guarding = Guard(request.param)
     except HauberkError as error:
         pytest.skip(str(error))
     with guarding:
@@ -50,8 +51,8 @@ def lsm() -> Iterator[Guard]:
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """What a container of KubeArmor's tests holds."""
+def root(lsm: Guard) -> Iterator[Path]:
+    """What a container of KubeArmor's tests holds; it is cleaned up when no rules are in force any more."""
     with tempfile.TemporaryDirectory(prefix="hauberk-", dir="/dev/shm") as directory:
         path = Path(directory).resolve()
         path.chmod(0o755)
@@ -73,6 +74,7 @@ def root() -> Iterator[Path]:
         (path / "tmp").mkdir(mode=0o777)
         (path / "tmp").chmod(0o777)
         yield path
+        lsm.installed.replace(())
 
 
 class Step(NamedTuple):
@@ -418,6 +420,56 @@ SCENARIOS = {
     ),
 }  # fmt: skip
 
+HOST_SCENARIOS = {
+    # nonk8s_env/host_policy
+    "hsp-block-curl-exec": Scenario(
+        "process: {matchPaths: [{path: /R/bin/sleep}]}\naction: Block",
+        (Step("/bin/sleep 0", "Block"), Step("/bin/id")),
+    ),
+    "hsp-block-process-dir": Scenario(
+        "process:\n  message: process-msg\n  matchDirectories: [{dir: /R/sbin/, recursive: true, severity: 3}]\naction: Block",
+        (Step("/sbin/route", "Block"), Step("/sbin/deep/route", "Block"), Step("/bin/id")),
+        severity=3,
+        message="process-msg",
+    ),
+    "hsp-block-apt-commands": Scenario(
+        "process: {matchPatterns: [{pattern: '/R/bin/sl*'}]}\naction: Block",
+        (Step("/bin/sleep 0", "Block"), Step("/bin/id")),
+    ),
+    "hsp-audit-hosts-fromsource": Scenario(
+        "file: {matchPaths: [{path: /R/etc/hostname, fromSource: [{path: /R/bin/cat}]}]}\naction: Audit",
+        (Step("/bin/cat /R/etc/hostname", "Audit"), Step("read /etc/hostname")),
+        severity=7,
+    ),
+    "hsp-block-file-dir": Scenario(
+        "file: {matchDirectories: [{dir: /R/etc/, recursive: true}]}\naction: Block",
+        (Step("/bin/cat /R/etc/shadow", "Block"), Step("/bin/cat /R/secret.txt")),
+    ),
+    "hsp-kubearmor-dev-file-path-block": Scenario(
+        "file: {matchPaths: [{path: /R/etc/shadow}]}\naction: Block",
+        (Step("read /etc/shadow", "Block"), Step("read /etc/hostname")),
+    ),
+    "hsp-block-file-pattern": Scenario(
+        "file: {severity: 4, message: file event, matchPatterns: [{pattern: '/R/tmp/*'}]}\naction: Block",
+        (Step("write /tmp/new", "Block"), Step("read /secret.txt")),
+        severity=4,
+        message="file event",
+    ),
+    "hsp-audit-network-protocol": Scenario(
+        "network: {severity: 7, message: UDP is being monitored, matchProtocols: [{protocol: udp}]}\naction: Audit",
+        (Step("socket udp", "Audit"), Step("socket tcp")),
+        severity=7,
+        message="UDP is being monitored",
+    ),
+    "hsp-audit-syscall": Scenario(
+        "syscalls:\n  severity: 7\n  message: Unlink used\n"
+        "  matchPaths: [{syscall: [unlink], path: /R/home/, recursive: true}]\naction: Audit",
+        (Step("/bin/unlink /R/home/user1/dir1/key1.txt", "Audit"), Step("/bin/unlink /R/etc/hostname")),
+        severity=7,
+        message="Unlink used",
+    ),
+}
+
 SOCKETS = {
     "tcp": (socket.AF_INET, socket.SOCK_STREAM, 0),
     "udp": (socket.AF_INET, socket.SOCK_DGRAM, 0),
@@ -458,16 +510,30 @@ def act_of(step: Step, root: Path) -> Callable[[], object]:
     return act
 
 
+@pytest.mark.parametrize("lsm", ["container"], indirect=True, scope="module")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(lsm: Guard, root: Path, name: str) -> None:
     """Each action gets the errno it should, one alert with the right fields, and no other."""
-    scenario = SCENARIOS[name]
+    play(lsm, root, name, SCENARIOS[name])
+
+
+@pytest.mark.parametrize("lsm", ["host"], indirect=True, scope="module")
+@pytest.mark.parametrize("name", HOST_SCENARIOS)
+def test_scenario_of_the_host(lsm: Guard, root: Path, name: str) -> None:
+    """The same, by policies of the host and on it."""
+    play(lsm, root, name, HOST_SCENARIOS[name])
+
+
+def play(lsm: Guard, root: Path, name: str, scenario: Scenario) -> None:
+    kind, selector = (
+        ("KubeArmorHostPolicy", "nodeSelector") if lsm.place == "host" else ("KubeArmorPolicy", "selector")
+    )
     spec = scenario.spec.replace("/R/", f"{root}/").replace("PYTHON", str(Path("/proc/self/exe").readlink()))
     outer = 9 if "severity:" in spec else scenario.severity  # what a section says wins
     body = "\n".join(f"  {line}" for line in spec.splitlines())
     lsm.rule(
-        f"apiVersion: security.kubearmor.com/v1\nkind: KubeArmorPolicy\nmetadata: {{name: {name}}}\n"
-        f"spec:\n  selector: {{}}\n  severity: {outer}\n{body}\n",
+        f"apiVersion: security.kubearmor.com/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n"
+        f"spec:\n  {selector}: {{}}\n  severity: {outer}\n{body}\n",
         Action.BLOCK,
     )
     for step in scenario.steps:
