@@ -1,6 +1,7 @@
 """What all tests share: `--accept`, tiers that are required, one time zone."""
 
 import os
+import signal
 import time
 from collections.abc import Generator
 
@@ -8,6 +9,9 @@ import pytest
 
 pytest.register_assert_rewrite("tests.kernel.acts")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # whom a shell starts in the background ignores Ctrl-C, and so would all that is started here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HAUBERK_GRPC", "off")
 # agents that are under test keep off the well-known ports: others may run beside them
 

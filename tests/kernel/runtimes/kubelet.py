@@ -85,8 +85,17 @@ class Pod:
         return self._kubelet.call("ContainerStatus", request, wire.ContainerStatusResponse).status
 
     def remove(self) -> None:
+        """Until it is gone: a runtime whose shim has just lost its connection refuses once, and a kubelet asks again."""
+        limit = time.monotonic() + LIMIT_S
         for method in ("StopPodSandbox", "RemovePodSandbox"):
-            self._kubelet.call(method, wire.PodRequest(pod_sandbox_id=self.id), wire.Nothing)
+            while True:
+                try:
+                    self._kubelet.call(method, wire.PodRequest(pod_sandbox_id=self.id), wire.Nothing)
+                    break
+                except grpc.RpcError:
+                    if time.monotonic() > limit:
+                        raise
+                    time.sleep(0.2)
 
 
 class Kubelet:
