@@ -22,7 +22,7 @@ enum limit {
 	SYSCALL_SLOTS = 2048,	 /* native numbers, then the 32-bit ones from COMPAT_SLOT on */
 	COMPAT_SLOT = 1024,
 	SOCKETCALL_SLOT = 1984,	 /* ... then the calls that socketcall(2) multiplexes */
-	ITEMS_SIZE = 25600,	 /* all items of a record; a draft must fit a per-CPU map value */
+	ITEMS_SIZE = 25600,	 /* all items of a record; a scratch must fit a per-CPU map value */
 	PREFIX_SIZE = 256,	 /* of the path that the operator asked for */
 	ERRNO_COUNT = 192,
 	OPEN_HOW_SIZE = 24,	 /* flags, mode, resolve: linux/openat2.h */
@@ -31,7 +31,7 @@ enum limit {
 	HASH_PRIME = 2147483647, /* 2^31 - 1 */
 	SUBJECT_COUNT = 65536,	 /* workloads with rules */
 	SET_COUNT = 16384,	 /* different rule tables */
-	SET_UNKNOWN = 0x7ffffffe, /* of a container that the agent has not told of: that of SUBJECT_UNKNOWN */
+	SET_UNKNOWN = 0x7ffffffe, /* of a container that the agent does not know: that of SUBJECT_UNKNOWN */
 	SET_NONE = 0x7fffffff,	 /* of a container without rules; it has no table, but it is not the host */
 };
 
@@ -44,7 +44,7 @@ enum hook {
 	HOOK_DNS = 5,	   /* tp_btf/sys_exit of a call that sent a query to port 53 */
 	HOOK_IO_URING = 6, /* tp_btf/io_uring_complete */
 	HOOK_CGROUP = 7,   /* tp_btf/cgroup_mkdir; also one for each cgroup that was there before */
-	HOOK_PROCESS = 8,  /* no hook: a process that was there before, told by procfs */
+	HOOK_PROCESS = 8,  /* no hook: a process that was there before, from procfs */
 	HOOK_LSM = 9,	   /* a decision of an LSM program; argument 0 is its enum lsm_hook */
 	HOOK_CAPABLE = 10, /* a capability was used, where LSM programs are not asked; its number, enum capable_source */
 	HOOK_COUNT = 11,
@@ -89,7 +89,7 @@ enum lsm_hook {
 	LSM_COUNT = 34,
 };
 
-/* What told of the use of a capability. */
+/* What saw the use of a capability. */
 enum capable_source {
 	CAPABLE_BY_FUNCTION = 0,   /* fexit/security_capable */
 	CAPABLE_BY_TRACEPOINT = 1, /* tp_btf/cap_capable */
@@ -188,7 +188,7 @@ enum object_kind {
 	OBJECT_PEER = 3,   /* the far end of the socket that argument 0 names */
 	OBJECT_LOCAL = 4,  /* the near end of it */
 	OBJECT_ACCEPTED = 5, /* the far end of the socket that was returned */
-	OBJECT_IMAGE = 6,    /* success is told by HOOK_EXEC */
+	OBJECT_IMAGE = 6,    /* success is reported by HOOK_EXEC */
 	OBJECT_QUERY = 7,    /* no event by itself: HOOK_DNS tells of what went to port 53 */
 	OBJECT_MEMORY = 8,   /* no event but by a rule: memory that becomes code */
 };
@@ -212,7 +212,7 @@ enum filter {
 	FILTER_PROCESS = 2,
 	FILTER_PATH = 3,
 	FILTER_RESULT = 4,
-	FILTER_ALERT = 5, /* told, but as an alert */
+	FILTER_ALERT = 5, /* reported, but as an alert */
 	FILTER_VISIBILITY = 6,
 	FILTER_COUNT = 7,
 };
@@ -326,7 +326,7 @@ struct glob_state {
 /* What stands for more than one cgroup among the subjects. */
 enum subject_key {
 	SUBJECT_HOST = 0,    /* all that is in no container */
-	SUBJECT_UNKNOWN = 1, /* containers that the agent has not told of yet; no cgroup but the root has this ID */
+	SUBJECT_UNKNOWN = 1, /* containers that the agent does not know yet; no cgroup but the root has this ID */
 };
 
 /* The rules of one cgroup and of all below it that have none of their own. */

@@ -8,7 +8,7 @@
  * A cgroup that container runtimes name by an ID gets the rules that hold for every container, until the
  * agent knows what it is. What the kernel knows as containers here, enrich/workloads.py must know too.
  */
-#include "lib/home.bpf.h"
+#include "lib/root_ns.bpf.h"
 
 #define ID_SIZE 64 /* of a container, in hexadecimal digits */
 #define NAME_MAX 255
@@ -97,7 +97,7 @@ int BPF_PROG(birth_rmdir, struct cgroup *cgroup, const char *path)
 
 	if (selection && cgroup->root->hierarchy_id == selection->cgroup_hierarchy) {
 		bpf_map_delete_elem(&subjects, &id);
-		bpf_map_delete_elem(&homes, &id);
+		bpf_map_delete_elem(&root_mnt_nss, &id);
 	}
 	return 0;
 }

@@ -11,7 +11,7 @@
 #define HAUBERK_LSM /* may be preempted, as LSM programs may */
 
 #include "lib/observe.bpf.h"
-#include "lib/told.bpf.h"
+#include "lib/reported.bpf.h"
 
 #define CAP_OPT_NOAUDIT 2 /* include/linux/security.h: the kernel asks, and nothing hangs on the answer */
 #define FRAME_COUNT 16
@@ -64,37 +64,37 @@ static __always_inline bool is_audited(void *context)
 	return false;
 }
 
-/* Decides about the use of @capability by the current task: enum decision. The draft is this task's. */
+/* Decides about the use of @capability by the current task: enum decision. The scratch is this task's. */
 __noinline int decide_use(__u32 capability)
 {
-	struct ruling *ruling = question_begin(CLASS_CAPABILITIES);
+	struct decision_work *work = question_begin(CLASS_CAPABILITIES);
 
-	if (!ruling)
+	if (!work)
 		return DECISION_NONE;
-	ruling->question.number_kinds[0] = NUMBER_CAPABILITY;
-	ruling->question.numbers[0] = capability;
-	question_describe(&ruling->question, bpf_get_current_task_btf(), NULL);
+	work->question.number_kinds[0] = NUMBER_CAPABILITY;
+	work->question.numbers[0] = capability;
+	question_describe(&work->question, bpf_get_current_task_btf(), NULL);
 	return decide();
 }
 
-static __always_inline void tell_of_use(struct task_struct *task, __u32 capability, enum capable_source source)
+static __always_inline void emit_use(struct task_struct *task, __u32 capability, enum capable_source source)
 {
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_begin(HOOK_CAPABLE);
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_begin(HOOK_CAPABLE);
 
-	if (!draft || !ruling)
+	if (!scratch || !work)
 		return;
-	draft->record.arguments[0] = capability;
-	draft->record.arguments[1] = source;
+	scratch->record.arguments[0] = capability;
+	scratch->record.arguments[1] = source;
 	add_place(task);
-	alert_send(draft, ruling, false);
-	told_add(task, capability);
+	alert_send(scratch, work, false);
+	reported_add(task, capability);
 }
 
-/* True if rules are about such a use and it has not been told yet. */
+/* True if rules are about such a use and it has not been reported yet. */
 static __always_inline bool is_open(struct task_struct *task, int capability)
 {
-	return (traced_here() & 1 << CLASS_CAPABILITIES) && !told_has(task, capability);
+	return (traced_here() & 1 << CLASS_CAPABILITIES) && !reported_has(task, capability);
 }
 
 SEC("fexit/security_capable")
@@ -105,13 +105,13 @@ int BPF_PROG(capable_fn, const struct cred *credentials, struct user_namespace *
 
 	if (result || options & CAP_OPT_NOAUDIT || !is_open(task, capability))
 		return 0;
-	if (!draft_take()) {
+	if (!scratch_take()) {
 		alert_lose(CLASS_CAPABILITIES);
 		return 0;
 	}
 	if (decide_use(capability) >= DECISION_AUDIT)
-		tell_of_use(task, capability, CAPABLE_BY_FUNCTION);
-	draft_give_back();
+		emit_use(task, capability, CAPABLE_BY_FUNCTION);
+	scratch_give_back();
 	return 0;
 }
 
@@ -123,13 +123,13 @@ int BPF_PROG(capable_tp, const struct cred *credentials, struct user_namespace *
 
 	if (result || !is_open(task, capability))
 		return 0;
-	if (!draft_take()) {
+	if (!scratch_take()) {
 		alert_lose(CLASS_CAPABILITIES);
 		return 0;
 	}
 	if (decide_use(capability) >= DECISION_AUDIT && is_audited(ctx))
-		tell_of_use(task, capability, CAPABLE_BY_TRACEPOINT);
-	draft_give_back();
+		emit_use(task, capability, CAPABLE_BY_TRACEPOINT);
+	scratch_give_back();
 	return 0;
 }
 

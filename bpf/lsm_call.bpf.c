@@ -17,7 +17,7 @@ static __always_inline int judge_call(__u16 hook)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct access access = {
 		.hook = hook,
-		.telling = TELL_DENIED,
+		.reporting = REPORT_DENIED,
 		.writes = true,
 	};
 	struct syscall *syscall;

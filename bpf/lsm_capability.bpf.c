@@ -5,7 +5,7 @@
  *   lsm/capable   of those that the process has: the kernel asks for the others no further
  */
 #include "lib/judge.bpf.h"
-#include "lib/told.bpf.h"
+#include "lib/reported.bpf.h"
 
 #define CAP_OPT_NOAUDIT 2 /* include/linux/security.h: the kernel asks, and nothing hangs on the answer */
 
@@ -16,7 +16,7 @@ int BPF_PROG(lsm_capable, const struct cred *credentials, struct user_namespace 
 	struct access access = {
 		.of = CLASS_CAPABILITIES,
 		.hook = LSM_CAPABLE,
-		.telling = options & CAP_OPT_NOAUDIT ? TELL_NONE : TELL_ALL,
+		.reporting = options & CAP_OPT_NOAUDIT ? REPORT_NONE : REPORT_ALL,
 		.writes = true,
 		.kinds = {NUMBER_CAPABILITY},
 		.numbers = {capability},
@@ -27,11 +27,11 @@ int BPF_PROG(lsm_capable, const struct cred *credentials, struct user_namespace 
 
 	if (!is_asked(CLASS_CAPABILITIES))
 		return 0;
-	if (told_has(task, capability))
-		access.telling = TELL_NONE;
+	if (reported_has(task, capability))
+		access.reporting = REPORT_NONE;
 	answer = judge_alone(&access);
-	if (access.telling == TELL_ALL && (answer == PASSED_TOLD || answer == DENIED))
-		told_add(task, capability);
+	if (access.reporting == REPORT_ALL && (answer == PASSED_REPORTED || answer == DENIED))
+		reported_add(task, capability);
 	return answer < 0 ? -EACCES : 0;
 }
 

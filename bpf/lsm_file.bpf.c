@@ -42,7 +42,7 @@ static __always_inline bool describe(struct access *access, struct file *file)
 		access->dentry = (struct dentry *)((char *)BPF_CORE_READ(inode, i_dentry.first) -
 						   bpf_core_field_offset(struct dentry, d_u.d_alias));
 	access->is_layer = true;
-	return BPF_CORE_READ(upper, mnt_root) != (struct dentry *)home_root();
+	return BPF_CORE_READ(upper, mnt_root) != (struct dentry *)root_ns_root();
 }
 
 SEC("lsm/file_open")
@@ -72,13 +72,13 @@ int BPF_PROG(lsm_file_open, struct file *file)
 	return judge_for_hook(&access);
 }
 
-/* A change of what is open: told only if it is denied, since the open was told. */
+/* A change of what is open: reported only if it is denied, since the open was reported. */
 static __always_inline int judge_write(__u16 hook, struct file *file)
 {
 	struct access access = {
 		.of = CLASS_FILE,
 		.hook = hook,
-		.telling = TELL_DENIED,
+		.reporting = REPORT_DENIED,
 		.writes = true,
 	};
 
@@ -124,7 +124,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 	access.inode = BPF_CORE_READ(file, f_inode);
 	if ((protection & PROT_WRITE) && (flags & MAP_SHARED)) {
 		access.of = CLASS_FILE;
-		access.telling = TELL_DENIED;
+		access.reporting = REPORT_DENIED;
 		access.writes = true;
 		if (judge_alone(&access) < 0)
 			return -EACCES;
@@ -133,7 +133,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 	if ((protection & PROT_EXEC) && !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve) &&
 	    BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(task, mm, exe_file, f_inode)) {
 		access.of = CLASS_MAP_EXEC;
-		access.telling = TELL_ALL;
+		access.reporting = REPORT_ALL;
 		access.writes = false;
 		return judge_for_hook(&access);
 	}

@@ -4,7 +4,7 @@
  *
  *   lsm/sb_mount, _umount, _pivotroot, lsm/move_mount
  *
- * A file that is shown at another place keeps its rules (lib/alias.bpf.h), so it does not matter what is
+ * A file that is shown at another place keeps its rules (lib/other_names.bpf.h), so it does not matter what is
  * mounted from where. But what is mounted over is another file from then on, and what is moved or unmounted
  * has another path: that counts as writing it, and as moving all that is below. It is asked only where it
  * changes the names that rules mean, in the mount namespace of the container or of the host: a service
@@ -17,11 +17,11 @@
 #define MS_MOVE 8192
 #define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20) /* UNBINDABLE, PRIVATE, SLAVE, SHARED */
 
-static __always_inline bool is_at_home(void)
+static __always_inline bool is_in_root_ns(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return is_asked(CLASS_FILE) && (__u64)own_mounts(task) == home_here().mounts;
+	return is_asked(CLASS_FILE) && (__u64)own_mounts(task) == root_ns_here().mounts;
 }
 
 /* Judges what becomes of the name of @dentry and of all below it. */
@@ -40,7 +40,7 @@ static __always_inline int judge_place(__u16 hook, struct vfsmount *mnt, struct 
 	if (answer < 0)
 		return -EACCES;
 	access.of = CLASS_MOVE;
-	access.telling = answer == PASSED_TOLD ? TELL_DENIED : TELL_ALL;
+	access.reporting = answer == PASSED_REPORTED ? REPORT_DENIED : REPORT_ALL;
 	return judge_for_hook(&access);
 }
 
@@ -57,7 +57,7 @@ int BPF_PROG(lsm_mount, const char *source, const struct path *place, const char
 	     void *data)
 {
 	/* neither gives anything another name */
-	if ((flags & (MS_REMOUNT | MS_PROPAGATION)) || !is_at_home())
+	if ((flags & (MS_REMOUNT | MS_PROPAGATION)) || !is_in_root_ns())
 		return 0;
 	if (flags & MS_MOVE && judge_anywhere(LSM_SB_MOUNT) < 0)
 		return -EACCES;
@@ -69,7 +69,7 @@ int BPF_PROG(lsm_move_mount, const struct path *from, const struct path *place)
 {
 	struct vfsmount *mnt = BPF_CORE_READ(from, mnt);
 
-	if (!is_at_home())
+	if (!is_in_root_ns())
 		return 0;
 	/* one that is not attached anywhere yet had no name */
 	if (BPF_CORE_READ(mount_of(mnt), mnt_ns) == own_mounts(bpf_get_current_task_btf()) &&
@@ -81,7 +81,7 @@ int BPF_PROG(lsm_move_mount, const struct path *from, const struct path *place)
 SEC("lsm/sb_umount")
 int BPF_PROG(lsm_umount, struct vfsmount *mnt, int flags)
 {
-	if (!is_at_home())
+	if (!is_in_root_ns())
 		return 0;
 	return judge_place(LSM_SB_UMOUNT, mnt, BPF_CORE_READ(mnt, mnt_root));
 }
@@ -89,7 +89,7 @@ int BPF_PROG(lsm_umount, struct vfsmount *mnt, int flags)
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(lsm_pivotroot, const struct path *old, const struct path *place)
 {
-	return is_at_home() ? judge_anywhere(LSM_SB_PIVOTROOT) : 0;
+	return is_in_root_ns() ? judge_anywhere(LSM_SB_PIVOTROOT) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

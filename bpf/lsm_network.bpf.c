@@ -12,7 +12,7 @@ static __always_inline int judge_kind(__u16 hook, __u32 family, __u32 type, __u3
 	struct access access = {
 		.of = CLASS_NETWORK,
 		.hook = hook,
-		.telling = hook == LSM_SOCKET_SENDMSG ? TELL_DENIED : TELL_ALL,
+		.reporting = hook == LSM_SOCKET_SENDMSG ? REPORT_DENIED : REPORT_ALL,
 		.writes = true,
 		.kinds = {NUMBER_PROTOCOL, NUMBER_TYPE},
 		.numbers = {effective_protocol(family, type, protocol), type},

@@ -11,7 +11,7 @@
  */
 #include "lib/judge.bpf.h"
 #include "lib/arguments.bpf.h"
-#include "lib/told.bpf.h"
+#include "lib/reported.bpf.h"
 
 #define S_IFDIR 0040000
 
@@ -21,7 +21,7 @@
 #define ATTR_GID (1 << 2)
 #define ATTR_SIZE (1 << 3)
 
-/* True if the call in progress opens a file: what it makes or truncates on the way is told when it is open. */
+/* True if the call in progress opens a file: what it makes or truncates on the way is reported when it is open. */
 static __always_inline bool is_opening(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -34,12 +34,12 @@ static __always_inline bool is_opening(void)
 }
 
 /* Judges what is done to the name @dentry; @mnt is NULL if it is that of a file in a layer. */
-static __always_inline int judge_name(__u16 hook, __u16 telling, struct vfsmount *mnt, struct dentry *dentry)
+static __always_inline int judge_name(__u16 hook, __u16 reporting, struct vfsmount *mnt, struct dentry *dentry)
 {
 	struct access access = {
 		.of = CLASS_FILE,
 		.hook = hook,
-		.telling = telling,
+		.reporting = reporting,
 		.writes = true,
 		.is_layer = !mnt,
 		.mnt = mnt,
@@ -61,32 +61,32 @@ static __always_inline int judge_name(__u16 hook, __u16 telling, struct vfsmount
 	if (answer < 0 || hook != LSM_PATH_RENAME || !is_directory)
 		return answer;
 	access.of = CLASS_MOVE;
-	access.telling = answer == PASSED_TOLD ? TELL_DENIED : telling;
+	access.reporting = answer == PASSED_REPORTED ? REPORT_DENIED : reporting;
 	moved = judge_alone(&access);
 	return moved == PASSED ? answer : moved;
 }
 
 static __always_inline int judge_one(__u16 hook, const struct path *directory, struct dentry *dentry)
 {
-	return judge_name(hook, TELL_ALL, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
+	return judge_name(hook, REPORT_ALL, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
 }
 
 /* What an open does on its way, too. */
 static __always_inline int judge_step(__u16 hook, const struct path *directory, struct dentry *dentry)
 {
-	__u16 telling = is_opening() ? TELL_DENIED : TELL_ALL;
+	__u16 reporting = is_opening() ? REPORT_DENIED : REPORT_ALL;
 
-	return judge_name(hook, telling, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
+	return judge_name(hook, reporting, BPF_CORE_READ(directory, mnt), dentry) < 0 ? -EACCES : 0;
 }
 
-/* Two names of one action: it is told once. */
+/* Two names of one action: it is reported once. */
 static __always_inline int judge_two(__u16 hook, const struct path *old_directory, struct dentry *old,
 				     const struct path *directory, struct dentry *dentry)
 {
-	int answer = judge_name(hook, TELL_ALL, BPF_CORE_READ(old_directory, mnt), old);
+	int answer = judge_name(hook, REPORT_ALL, BPF_CORE_READ(old_directory, mnt), old);
 
 	if (answer >= 0)
-		answer = judge_name(hook, answer == PASSED_TOLD ? TELL_DENIED : TELL_ALL,
+		answer = judge_name(hook, answer == PASSED_REPORTED ? REPORT_DENIED : REPORT_ALL,
 				    BPF_CORE_READ(directory, mnt), dentry);
 	return answer < 0 ? -EACCES : 0;
 }
@@ -158,8 +158,8 @@ int BPF_PROG(lsm_truncate, const struct path *path)
 	return judge_step(LSM_PATH_TRUNCATE, path, BPF_CORE_READ(path, dentry));
 }
 
-/* One file of an overlay may be several of its layers, and several changes of them: they are told once. */
-#define TOLD_LAYER 63 /* beyond all capabilities */
+/* One file of an overlay may be several of its layers, and several changes of them: they are reported once. */
+#define REPORTED_LAYER 63 /* beyond all capabilities */
 
 /*
  * Judges what overlayfs does to @dentry. It acts for a task as somebody else: as who has mounted it. (So
@@ -168,16 +168,16 @@ int BPF_PROG(lsm_truncate, const struct path *path)
 static __always_inline int judge_layer(__u16 hook, struct dentry *dentry)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u16 telling = TELL_ALL;
+	__u16 reporting = REPORT_ALL;
 	int answer;
 
 	if (task->cred == task->real_cred || !is_asked(CLASS_FILE))
 		return 0;
-	if (is_opening() || told_has(task, TOLD_LAYER))
-		telling = TELL_DENIED;
-	answer = judge_name(hook, telling, NULL, dentry);
-	if (answer == PASSED_TOLD)
-		told_add(task, TOLD_LAYER);
+	if (is_opening() || reported_has(task, REPORTED_LAYER))
+		reporting = REPORT_DENIED;
+	answer = judge_name(hook, reporting, NULL, dentry);
+	if (answer == PASSED_REPORTED)
+		reported_add(task, REPORTED_LAYER);
 	return answer < 0 ? -EACCES : 0;
 }
 

@@ -14,7 +14,7 @@
 #define ARGV_PAGES (ARGV_SIZE / PAGE_SIZE + 1)
 
 struct strings_walk {
-	struct draft *draft;
+	struct scratch *scratch;
 	__u32 at, end;
 	__u32 left; /* strings that have not ended yet */
 };
@@ -26,25 +26,25 @@ static long strings_step(__u32 step, struct strings_walk *walk)
 	if (at >= walk->end || at >= ITEMS_SIZE)
 		return 1;
 	walk->at = at + 1;
-	if (!walk->draft->items[at])
+	if (!walk->scratch->items[at])
 		walk->left--;
 	return !walk->left;
 }
 
 /*
  * Puts the first @count of the strings that lie at @address of the address space
- * with the top table @table into the draft, as its first item: the arguments of
+ * with the top table @table into the scratch, as its first item: the arguments of
  * the new image. Behind them lies the environment, @size bytes in all.
  */
 __noinline int add_copied_argv(__u64 table, __u64 address, __u64 size, __u32 count)
 {
 	struct strings_walk walk = {.left = count};
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	__u32 done = sizeof(struct item), end, some;
 	__u64 page;
 
-	if (!ruling || !draft || !walk.left)
+	if (!work || !scratch || !walk.left)
 		return 0;
 	end = done + (size < ARGV_SIZE ? size : ARGV_SIZE);
 	for (int i = 0; i < ARGV_PAGES && done < end; i++) {
@@ -54,22 +54,22 @@ __noinline int add_copied_argv(__u64 table, __u64 address, __u64 size, __u32 cou
 		page = page_at(table, address);
 		barrier_var(some); /* for older verifiers, as in add_bytes() */
 		if (!page || done > ARGV_SIZE || some > PAGE_SIZE ||
-		    bpf_probe_read_kernel(&draft->items[done], some, (void *)(page + (address & (PAGE_SIZE - 1))))) {
-			draft->record.flags |= RECORD_UNREADABLE;
+		    bpf_probe_read_kernel(&scratch->items[done], some, (void *)(page + (address & (PAGE_SIZE - 1))))) {
+			scratch->record.flags |= RECORD_UNREADABLE;
 			break;
 		}
 		address += some;
 		done += some;
 	}
-	walk.draft = draft;
-	walk.at = sizeof(struct item) + ruling->zero;
+	walk.scratch = scratch;
+	walk.at = sizeof(struct item) + work->zero;
 	walk.end = done;
 	bpf_loop(ARGV_SIZE, strings_step, &walk, 0);
 	if (walk.left)
-		draft->record.flags |= RECORD_CUT;
-	ruling->question.argv_at = sizeof(struct item);
-	ruling->question.argv_size = walk.at - sizeof(struct item);
-	item_end(draft, (struct item *)draft->items, ITEM_ARGV, 1, ruling->question.argv_size);
+		scratch->record.flags |= RECORD_CUT;
+	work->question.argv_at = sizeof(struct item);
+	work->question.argv_size = walk.at - sizeof(struct item);
+	item_end(scratch, (struct item *)scratch->items, ITEM_ARGV, 1, work->question.argv_size);
 	return 0;
 }
 
@@ -79,8 +79,8 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct subject subject;
 	struct access access = {.of = CLASS_PROCESS, .hook = LSM_BPRM_CHECK_SECURITY};
-	struct ruling *ruling;
-	struct draft *draft;
+	struct decision_work *work;
+	struct scratch *scratch;
 	struct file *file;
 	__u64 address;
 	int denied = 0;
@@ -88,32 +88,32 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 	subject = subject_here();
 	if (!(subject.classes & (1 << CLASS_PROCESS | 1 << CLASS_FILELESS_EXEC | 1 << CLASS_EXEC)) || is_outside(task))
 		return 0;
-	if (!draft_take())
+	if (!scratch_take())
 		return judge_none(CLASS_PROCESS);
-	ruling = ruling_here();
-	draft = draft_here();
-	if (!ruling || !draft)
+	work = decision_work_here();
+	scratch = scratch_here();
+	if (!work || !scratch)
 		goto done;
 	file = BPF_CORE_READ(bprm, file);
 	access.mnt = BPF_CORE_READ(file, f_path.mnt);
 	access.dentry = BPF_CORE_READ(file, f_path.dentry);
 	access.inode = BPF_CORE_READ(file, f_inode);
-	draft->record.size = 0;
-	draft->record.flags = 0;
-	ruling->question.argv_size = 0;
+	scratch->record.size = 0;
+	scratch->record.flags = 0;
+	work->question.argv_size = 0;
 	address = BPF_CORE_READ(bprm, p);
 	add_copied_argv((__u64)BPF_CORE_READ(bprm, mm, pgd), address, BPF_CORE_READ(bprm, exec) - address,
 			BPF_CORE_READ(bprm, argc));
 	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
-		draft->record.flags |= RECORD_SCRIPT;
+		scratch->record.flags |= RECORD_SCRIPT;
 	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
 	if (subject.classes & 1 << CLASS_PROCESS)
 		denied = judge(&access);
 	if (denied >= 0 && (subject.classes & 1 << CLASS_FILELESS_EXEC)) {
-		ruling->mnt = (__u64)access.mnt;
-		ruling->dentry = (__u64)access.dentry;
+		work->mnt = (__u64)access.mnt;
+		work->dentry = (__u64)access.dentry;
 		judge_path();
-		if (is_fileless(&draft->path, ruling->question.start)) {
+		if (is_fileless(&scratch->path, work->question.start)) {
 			access.of = CLASS_FILELESS_EXEC;
 			denied = judge(&access);
 		}
@@ -123,7 +123,7 @@ int BPF_PROG(lsm_exec, struct linux_binprm *bprm)
 		denied = judge(&access);
 	}
 done:
-	draft_give_back();
+	scratch_give_back();
 	return denied < 0 ? -EACCES : 0;
 }
 

@@ -13,52 +13,52 @@
 #include "lib/observe.bpf.h"
 
 /* The strings of argv as the kernel has laid them out for the new image. */
-static __always_inline void add_new_argv(struct draft *draft, struct mm_struct *mm)
+static __always_inline void add_new_argv(struct scratch *scratch, struct mm_struct *mm)
 {
 	__u64 start = mm->arg_start;
 	__u64 size = mm->arg_end - start;
-	__u32 used = draft->record.size;
+	__u32 used = scratch->record.size;
 	struct item *item;
 
 	if (used > ITEMS_SIZE - ARGV_SIZE - sizeof(*item)) {
-		draft->record.flags |= RECORD_CUT;
+		scratch->record.flags |= RECORD_CUT;
 		return;
 	}
-	item = (struct item *)&draft->items[used];
+	item = (struct item *)&scratch->items[used];
 	if (size > ARGV_SIZE) {
 		size = ARGV_SIZE;
-		draft->record.flags |= RECORD_CUT;
+		scratch->record.flags |= RECORD_CUT;
 	}
 	if (bpf_probe_read_user(item + 1, size, (void *)start)) {
-		draft->record.flags |= RECORD_UNREADABLE;
+		scratch->record.flags |= RECORD_UNREADABLE;
 		size = 0;
 	}
-	item_end(draft, item, ITEM_ARGV, 0, size);
+	item_end(scratch, item, ITEM_ARGV, 0, size);
 }
 
 /*
- * Prepares the question of class @of about the image whose path begins at @start of the draft's buffer, if it is
+ * Prepares the question of class @of about the image whose path begins at @start of the scratch's buffer, if it is
  * asked; @flags say how the path could be read.
  */
 __noinline int ask_about_exec(__u32 of, __u32 start, __u32 argv_size, __u16 flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct ruling *ruling = question_begin(of);
-	struct draft *draft = draft_here();
+	struct decision_work *work = question_begin(of);
+	struct scratch *scratch = scratch_here();
 
-	if (!ruling || !draft)
+	if (!work || !scratch)
 		return 0;
-	if (of == CLASS_FILELESS_EXEC && !is_fileless(&draft->path, start))
+	if (of == CLASS_FILELESS_EXEC && !is_fileless(&scratch->path, start))
 		return 0;
 	if (of == CLASS_EXEC && !(is_guest(task) && BPF_CORE_READ(task, signal, tty)))
 		return 0;
-	ruling->question.start = start;
-	ruling->question.met = CONDITION_READ;
-	ruling->question.images = 1; /* who acted is the image that is gone */
-	ruling->question.unreadable = !!(flags & (RECORD_CUT | RECORD_UNREADABLE));
-	ruling->question.argv_at = sizeof(struct item);
-	ruling->question.argv_size = argv_size;
-	question_describe(&ruling->question, task, BPF_CORE_READ(task, mm, exe_file, f_inode));
+	work->question.start = start;
+	work->question.met = CONDITION_READ;
+	work->question.images = 1; /* who acted is the image that is gone */
+	work->question.unreadable = !!(flags & (RECORD_CUT | RECORD_UNREADABLE));
+	work->question.argv_at = sizeof(struct item);
+	work->question.argv_size = argv_size;
+	question_describe(&work->question, task, BPF_CORE_READ(task, mm, exe_file, f_inode));
 	return 1;
 }
 
@@ -66,17 +66,17 @@ __noinline int ask_about_exec(__u32 of, __u32 start, __u32 argv_size, __u16 flag
 __noinline int decide_exec(__u32 start, __u32 argv_size, __u16 flags)
 {
 	static const __u32 classes[] = {CLASS_PROCESS, CLASS_FILELESS_EXEC, CLASS_EXEC};
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 	int decision = DECISION_NONE;
 	__u32 traced = traced_here();
 
-	if (!ruling || !(traced & EXEC_CLASSES))
+	if (!work || !(traced & EXEC_CLASSES))
 		return DECISION_NONE;
-	act_begin(ruling);
+	act_begin(work);
 	for (int i = 0; i < 3; i++)
 		if ((traced & class_bit(classes[i])) && ask_about_exec(classes[i], start, argv_size, flags))
-			decision = question_put(ruling);
-	act_end(ruling);
+			decision = question_put(work);
+	act_end(work);
 	return decision;
 }
 
@@ -87,58 +87,58 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct selection *selection = selected();
 	struct mm_struct *mm = task->mm;
 	struct pending *pending;
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 	__u32 decision = DECISION_NONE, size;
 	struct file *executable;
-	struct draft *draft;
+	struct scratch *scratch;
 	int reason;
 
-	draft = draft_begin(HOOK_EXEC);
-	if (!draft || !ruling || !counters || !selection || !mm)
+	scratch = scratch_begin(HOOK_EXEC);
+	if (!scratch || !work || !counters || !selection || !mm)
 		return 0;
 	pending = bpf_task_storage_get(&pendings, task, NULL, 0);
 	if (pending) {
-		__builtin_memcpy(draft->record.arguments, pending->arguments, sizeof(pending->arguments));
-		draft->record.syscall = pending->slot;
+		__builtin_memcpy(scratch->record.arguments, pending->arguments, sizeof(pending->arguments));
+		scratch->record.syscall = pending->slot;
 		/* the caller's: the new image may be of the other kind */
-		draft->record.flags |= pending->flags & RECORD_COMPAT;
+		scratch->record.flags |= pending->flags & RECORD_COMPAT;
 	}
 	if (bprm->interp != bprm->filename)
-		draft->record.flags |= RECORD_SCRIPT;
+		scratch->record.flags |= RECORD_SCRIPT;
 
-	add_new_argv(draft, mm);
-	size = draft->record.size;
+	add_new_argv(scratch, mm);
+	size = scratch->record.size;
 	executable = BPF_CORE_READ(mm, exe_file);
 	if (executable) {
-		__u16 of_argv = draft->record.flags, of_path;
+		__u16 of_argv = scratch->record.flags, of_path;
 		__u32 start;
 
-		draft->record.flags = 0;
+		scratch->record.flags = 0;
 		start = build_path((__u64)&executable->f_path);
-		of_path = draft->record.flags;
-		draft->record.flags |= of_argv;
+		of_path = scratch->record.flags;
+		scratch->record.flags |= of_argv;
 		add_built_path(start, ITEM_EXECUTABLE, 0);
 		decision = decide_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0, of_path);
 		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
-			draft->record.flags |= RECORD_DELETED;
+			scratch->record.flags |= RECORD_DELETED;
 	}
 	add_place(task);
 	add_string((__u64)BPF_CORE_READ(bprm, filename), ITEM_FILENAME, 0);
 
 	counters->seen++;
-	reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
+	reason = filter_of(selection, OPERATION_PROCESS, task, 0, scratch->record.cgroup_id);
 	if (reason < 0 && decision >= DECISION_AUDIT)
 		reason = FILTER_ALERT;
 	if (reason >= 0) {
 		counters->filtered[reason]++;
-		draft->record.flags |= RECORD_STATE;
+		scratch->record.flags |= RECORD_STATE;
 	}
-	size = draft->record.size;
-	draft_send(draft, counters);
+	size = scratch->record.size;
+	scratch_send(scratch, counters);
 	if (decision >= DECISION_AUDIT) {
-		draft->record.size = size;
-		draft->record.flags &= ~RECORD_STATE;
-		alert_send(draft, ruling, false);
+		scratch->record.size = size;
+		scratch->record.flags &= ~RECORD_STATE;
+		alert_send(scratch, work, false);
 	}
 	return 0;
 }
@@ -148,28 +148,28 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 {
 	struct counters *counters = counters_of(OPERATION_PROCESS);
 	struct selection *selection = selected();
-	struct draft *draft;
+	struct scratch *scratch;
 
 	if (child->tgid == parent->tgid) /* a thread */
 		return 0;
-	draft = draft_of(child, HOOK_FORK);
-	if (!draft || !counters || !selection)
+	scratch = scratch_of(child, HOOK_FORK);
+	if (!scratch || !counters || !selection)
 		return 0;
-	draft->record.arguments[0] = parent->tgid;
-	draft->record.arguments[1] = cgroup_id_of(parent, selection);
+	scratch->record.arguments[0] = parent->tgid;
+	scratch->record.arguments[1] = cgroup_id_of(parent, selection);
 	if (!selection->lifecycle) {
-		draft->record.flags |= RECORD_STATE;
+		scratch->record.flags |= RECORD_STATE;
 	} else {
-		int reason = filter_of(selection, OPERATION_PROCESS, parent, 0, draft->record.cgroup_id);
+		int reason = filter_of(selection, OPERATION_PROCESS, parent, 0, scratch->record.cgroup_id);
 
 		counters->seen++;
 		add_place(child);
 		if (reason >= 0) {
 			counters->filtered[reason]++;
-			draft->record.flags |= RECORD_STATE;
+			scratch->record.flags |= RECORD_STATE;
 		}
 	}
-	draft_send(draft, counters);
+	scratch_send(scratch, counters);
 	return 0;
 }
 
@@ -178,27 +178,27 @@ int BPF_PROG(process_exit, struct task_struct *task)
 {
 	struct counters *counters = counters_of(OPERATION_PROCESS);
 	struct selection *selection = selected();
-	struct draft *draft;
+	struct scratch *scratch;
 
 	if (task->signal->live.counter) /* other threads go on */
 		return 0;
-	draft = draft_begin(HOOK_EXIT);
-	if (!draft || !counters || !selection)
+	scratch = scratch_begin(HOOK_EXIT);
+	if (!scratch || !counters || !selection)
 		return 0;
-	draft->record.result = task->signal->group_exit_code ? task->signal->group_exit_code : task->exit_code;
+	scratch->record.result = task->signal->group_exit_code ? task->signal->group_exit_code : task->exit_code;
 	if (!selection->lifecycle) {
-		draft->record.flags |= RECORD_STATE;
+		scratch->record.flags |= RECORD_STATE;
 	} else {
-		int reason = filter_of(selection, OPERATION_PROCESS, task, 0, draft->record.cgroup_id);
+		int reason = filter_of(selection, OPERATION_PROCESS, task, 0, scratch->record.cgroup_id);
 
 		counters->seen++;
 		add_place(task);
 		if (reason >= 0) {
 			counters->filtered[reason]++;
-			draft->record.flags |= RECORD_STATE;
+			scratch->record.flags |= RECORD_STATE;
 		}
 	}
-	draft_send(draft, counters);
+	scratch_send(scratch, counters);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "lib/memory.bpf.h"
 #include "lib/observe.bpf.h"
 #include "lib/query.bpf.h"
-#include "lib/told.bpf.h"
+#include "lib/reported.bpf.h"
 #include <asm/unistd_64.h>
 
 SEC("tp_btf/sys_enter")
@@ -22,7 +22,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	struct selection *selection;
 	struct syscall *syscall;
 	struct pending *pending;
-	struct draft *draft;
+	struct scratch *scratch;
 	__u32 slot = slot_of(task, number);
 	__u32 size, traced;
 
@@ -30,8 +30,8 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	if (!syscall || !syscall->at_entry)
 		return 0;
 	selection = selected();
-	draft = draft_here();
-	if (!selection || !draft)
+	scratch = scratch_here();
+	if (!selection || !scratch)
 		return 0;
 	/* how it will end is not known yet: any result will do */
 	traced = traced_here();
@@ -40,16 +40,16 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	if (syscall->object == OBJECT_IMAGE && (traced & EXEC_CLASSES)) /* while the image is there */
 		find_source(subject_here().set, 0);
 
-	draft->record.size = 0;
-	draft->record.flags = is_compat(task) ? RECORD_COMPAT : 0;
-	load_arguments(draft->record.arguments, regs, task);
+	scratch->record.size = 0;
+	scratch->record.flags = is_compat(task) ? RECORD_COMPAT : 0;
+	load_arguments(scratch->record.arguments, regs, task);
 	if (slot == COMPAT_SLOT + I386_SOCKETCALL) {
 		__u32 words[ARGUMENT_COUNT] = {};
 
-		slot = SOCKETCALL_SLOT + draft->record.arguments[0];
-		bpf_probe_read_user(words, sizeof(words), (void *)draft->record.arguments[1]);
+		slot = SOCKETCALL_SLOT + scratch->record.arguments[0];
+		bpf_probe_read_user(words, sizeof(words), (void *)scratch->record.arguments[1]);
 		for (int i = 0; i < ARGUMENT_COUNT; i++)
-			draft->record.arguments[i] = words[i];
+			scratch->record.arguments[i] = words[i];
 		syscall = bpf_map_lookup_elem(&syscalls, &slot);
 		if (!syscall || !syscall->known)
 			return 0;
@@ -60,16 +60,16 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	pending = bpf_task_storage_get(&pendings, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!pending)
 		return 0;
-	size = draft->record.size;
+	size = scratch->record.size;
 	if (size > sizeof(pending->items)) {
 		size = 0;
-		draft->record.flags |= RECORD_CUT;
+		scratch->record.flags |= RECORD_CUT;
 	}
-	bpf_probe_read_kernel(pending->items, size, draft->items);
-	__builtin_memcpy(pending->arguments, draft->record.arguments, sizeof(pending->arguments));
+	bpf_probe_read_kernel(pending->items, size, scratch->items);
+	__builtin_memcpy(pending->arguments, scratch->record.arguments, sizeof(pending->arguments));
 	pending->slot = slot;
 	pending->size = size;
-	pending->flags = draft->record.flags;
+	pending->flags = scratch->record.flags;
 	return 0;
 }
 
@@ -85,10 +85,10 @@ __noinline int add_named(__u32 slot)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct named *named = bpf_task_storage_get(&nameds, task, NULL, 0);
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 	int path = 0;
 
-	if (!named || !syscall || !draft)
+	if (!named || !syscall || !scratch)
 		return 0;
 	for (int i = 0; i < ARGUMENT_COUNT; i++) {
 		__u32 start;
@@ -97,31 +97,31 @@ __noinline int add_named(__u32 slot)
 			continue;
 		start = named->starts[path & 1];
 		if (start && start <= PATH_SIZE)
-			add_bytes(draft, ITEM_OBJECT, i, &named->paths[path & 1].bytes[start & (PATH_SIZE - 1)],
+			add_bytes(scratch, ITEM_OBJECT, i, &named->paths[path & 1].bytes[start & (PATH_SIZE - 1)],
 				  PATH_SIZE - start);
 		path++;
 	}
-	draft->record.flags |= named->flags;
+	scratch->record.flags |= named->flags;
 	bpf_task_storage_delete(&nameds, task);
 	return 0;
 }
 
 /* Adds the flags of openat2(2), which are no argument of their own. */
-static __always_inline void add_how(struct draft *draft, __u64 how)
+static __always_inline void add_how(struct scratch *scratch, __u64 how)
 {
-	struct item *item = item_begin(draft);
+	struct item *item = item_begin(scratch);
 
 	if (!item)
 		return;
 	if (bpf_probe_read_user(item + 1, OPEN_HOW_SIZE, (void *)how))
-		draft->record.flags |= RECORD_UNREADABLE;
+		scratch->record.flags |= RECORD_UNREADABLE;
 	else
-		item_end(draft, item, ITEM_ARGUMENT, 2, OPEN_HOW_SIZE);
+		item_end(scratch, item, ITEM_ARGUMENT, 2, OPEN_HOW_SIZE);
 }
 
 /*
  * Finds what the call in @slot left behind, and adds the path of a file to the
- * draft, whose call and result are known. 1 if that path is not one that the
+ * scratch, whose call and result are known. 1 if that path is not one that the
  * operator wants to see.
  */
 __noinline int find_object(__u32 slot)
@@ -129,61 +129,61 @@ __noinline int find_object(__u32 slot)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	struct selection *selection = selected();
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	struct file *file = NULL;
 	struct sock *sk = NULL;
 	bool unwanted;
 	__u32 start;
 	__s64 result;
 
-	if (!syscall || !selection || !ruling || !draft)
+	if (!syscall || !selection || !work || !scratch)
 		return 0;
-	result = draft->record.result;
+	result = scratch->record.result;
 	if (syscall->object == OBJECT_OPENED && result >= 0)
 		file = file_of(task, result);
 	else if (syscall->object == OBJECT_FILE)
-		file = file_of(task, draft->record.arguments[0]);
+		file = file_of(task, scratch->record.arguments[0]);
 	else if (syscall->object == OBJECT_ACCEPTED && result >= 0)
 		sk = sock_of(task, result);
 	else if ((syscall->object == OBJECT_PEER || syscall->object == OBJECT_LOCAL) && result >= 0)
-		sk = sock_of(task, draft->record.arguments[0]);
-	ruling->file = (__u64)file;
-	ruling->sock = (__u64)sk;
-	ruling->file_start = PATH_SIZE;
+		sk = sock_of(task, scratch->record.arguments[0]);
+	work->file = (__u64)file;
+	work->sock = (__u64)sk;
+	work->file_start = PATH_SIZE;
 	if (!file)
 		return 0;
 	start = build_path((__u64)&file->f_path);
-	ruling->file_start = start;
-	unwanted = selection->prefix_size && !path_wanted(selection, &draft->path, start);
+	work->file_start = start;
+	unwanted = selection->prefix_size && !path_wanted(selection, &scratch->path, start);
 	add_built_path(start, ITEM_OBJECT, 0);
 	if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
-		draft->record.flags |= RECORD_DELETED;
+		scratch->record.flags |= RECORD_DELETED;
 	return unwanted;
 }
 
-/* Adds to the draft all else that the call in @slot was about. */
+/* Adds to the scratch all else that the call in @slot was about. */
 __noinline int describe_call(__u32 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	struct pending *pending = bpf_task_storage_get(&pendings, task, NULL, 0);
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 
-	if (!syscall || !ruling || !draft)
+	if (!syscall || !work || !scratch)
 		return 0;
 	add_place(task);
 	if (syscall->arguments[2] == ARGUMENT_HOW)
-		add_how(draft, draft->record.arguments[2]);
-	if (ruling->sock) {
-		add_socket(ruling->sock, 0, syscall->object != OBJECT_LOCAL);
+		add_how(scratch, scratch->record.arguments[2]);
+	if (work->sock) {
+		add_socket(work->sock, 0, syscall->object != OBJECT_LOCAL);
 	} else if (pending && has_strings(pending, syscall)) {
-		add_raw(draft, pending->items, pending->size);
-		draft->record.flags |= pending->flags;
-	} else if (!ruling->file) {
+		add_raw(scratch, pending->items, pending->size);
+		scratch->record.flags |= pending->flags;
+	} else if (!work->file) {
 		if (syscall->at_entry && syscall->object != OBJECT_IMAGE)
-			draft->record.flags |= RECORD_LATE;
+			scratch->record.flags |= RECORD_LATE;
 		add_arguments(slot);
 	}
 	add_named(slot);
@@ -208,12 +208,12 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	struct selection *selection;
 	struct counters *counters;
 	struct syscall *syscall;
-	struct draft *draft;
+	struct scratch *scratch;
 	__u32 slot = slot_of(task, regs->orig_ax), traced, decision = DECISION_NONE;
-	struct ruling *ruling;
+	struct decision_work *work;
 	int reason;
 
-	told_forget(task);
+	reported_forget(task);
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	if (!syscall || !syscall->known)
 		return 0;
@@ -223,18 +223,18 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		traced = traced_here();
 		if (!(traced & MEMORY_CLASSES))
 			return 0;
-		draft = draft_begin(HOOK_SYSCALL);
-		if (draft) {
-			draft->record.syscall = slot;
-			draft->record.result = result;
+		scratch = scratch_begin(HOOK_SYSCALL);
+		if (scratch) {
+			scratch->record.syscall = slot;
+			scratch->record.result = result;
 			if (is_compat(task))
-				draft->record.flags |= RECORD_COMPAT;
-			load_arguments(draft->record.arguments, regs, task);
+				scratch->record.flags |= RECORD_COMPAT;
+			load_arguments(scratch->record.arguments, regs, task);
 		}
-		ruling = ruling_here();
-		if (draft && ruling && ask_about_memory(slot, traced) && decide() >= DECISION_AUDIT) {
+		work = decision_work_here();
+		if (scratch && work && ask_about_memory(slot, traced) && decide() >= DECISION_AUDIT) {
 			add_place(task);
-			alert_send(draft, ruling, false);
+			alert_send(scratch, work, false);
 		}
 		return 0;
 	}
@@ -251,10 +251,10 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (syscall->object == OBJECT_IMAGE && result >= 0)
 		goto done;
 	if (syscall->object == OBJECT_QUERY) {
-		draft = draft_here();
-		if (draft) {
-			take_arguments(draft->call, pending, regs, task);
-			query_tell(slot, result);
+		scratch = scratch_here();
+		if (scratch) {
+			take_arguments(scratch->call, pending, regs, task);
+			query_report(slot, result);
 		}
 		goto done;
 	}
@@ -269,23 +269,23 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		counters->filtered[reason]++;
 		goto done;
 	}
-	draft = draft_begin(HOOK_SYSCALL);
-	if (!draft)
+	scratch = scratch_begin(HOOK_SYSCALL);
+	if (!scratch)
 		goto done;
-	draft->record.syscall = slot;
-	draft->record.result = result;
+	scratch->record.syscall = slot;
+	scratch->record.result = result;
 	if (is_compat(task))
-		draft->record.flags |= RECORD_COMPAT;
-	take_arguments(draft->record.arguments, pending, regs, task);
+		scratch->record.flags |= RECORD_COMPAT;
+	take_arguments(scratch->record.arguments, pending, regs, task);
 	if (find_object(slot) && reason < 0)
 		reason = FILTER_PATH;
-	ruling = ruling_here();
-	if (traced && ruling) {
-		act_begin(ruling);
+	work = decision_work_here();
+	if (traced && work) {
+		act_begin(work);
 		for (__u32 i = 0; i < CALL_QUESTIONS && decision < DECISION_BLOCK; i++)
 			if (ask_about_call(slot, traced, i))
-				decision = question_put(ruling);
-		act_end(ruling);
+				decision = question_put(work);
+		act_end(work);
 	}
 	if (decision >= DECISION_AUDIT && reason < 0)
 		reason = FILTER_ALERT;
@@ -298,9 +298,9 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	}
 	describe_call(slot);
 	if (decision < DECISION_AUDIT)
-		draft_send(draft, counters);
-	else if (ruling)
-		alert_send(draft, ruling, false);
+		scratch_send(scratch, counters);
+	else if (work)
+		alert_send(scratch, work, false);
 done:
 	if (pending)
 		bpf_task_storage_delete(&pendings, task);

@@ -88,7 +88,7 @@ struct io_ftrunc {
 
 #pragma clang attribute pop
 
-/* A request on its way; laid out like the beginning of a draft. */
+/* A request on its way; laid out like the beginning of a scratch. */
 struct request {
 	struct record record;
 	char items[URING_ITEMS];
@@ -103,7 +103,7 @@ struct {
 	__type(value, struct request);
 } requests SEC(".maps");
 
-static __always_inline void add_name(struct draft *draft, struct task_struct *task, __u8 index, int directory_fd,
+static __always_inline void add_name(struct scratch *scratch, struct task_struct *task, __u8 index, int directory_fd,
 				     struct filename *name)
 {
 	struct file *directory = file_of(task, directory_fd);
@@ -118,7 +118,7 @@ static __always_inline int submit(struct io_kiocb *request)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u8 opcode = BPF_CORE_READ(request, opcode);
 	__u64 key = (__u64)request, *arguments;
-	struct draft *draft;
+	struct scratch *scratch;
 
 	switch (opcode) { /* most requests read or write, and are none of ours */
 	case URING_ACCEPT:
@@ -136,95 +136,95 @@ static __always_inline int submit(struct io_kiocb *request)
 	default:
 		return 0;
 	}
-	draft = draft_begin(HOOK_IO_URING);
-	if (!draft)
+	scratch = scratch_begin(HOOK_IO_URING);
+	if (!scratch)
 		return 0;
 	add_place(task);
-	arguments = draft->record.arguments;
+	arguments = scratch->record.arguments;
 	if (opcode == URING_OPENAT || opcode == URING_OPENAT2) {
 		struct io_open *open = (void *)request;
 
-		draft->record.syscall = opcode == URING_OPENAT ? __NR_openat : __NR_openat2;
+		scratch->record.syscall = opcode == URING_OPENAT ? __NR_openat : __NR_openat2;
 		arguments[0] = BPF_CORE_READ(open, dfd);
 		arguments[2] = BPF_CORE_READ(open, how.flags);
 		arguments[3] = BPF_CORE_READ(open, how.mode);
-		add_name(draft, task, 1, arguments[0], BPF_CORE_READ(open, filename));
+		add_name(scratch, task, 1, arguments[0], BPF_CORE_READ(open, filename));
 	} else if (opcode == URING_UNLINKAT) {
 		struct io_unlink *unlink = (void *)request;
 
-		draft->record.syscall = __NR_unlinkat;
+		scratch->record.syscall = __NR_unlinkat;
 		arguments[0] = BPF_CORE_READ(unlink, dfd);
 		arguments[2] = BPF_CORE_READ(unlink, flags);
-		add_name(draft, task, 1, arguments[0], BPF_CORE_READ(unlink, filename));
+		add_name(scratch, task, 1, arguments[0], BPF_CORE_READ(unlink, filename));
 	} else if (opcode == URING_MKDIRAT) {
 		struct io_mkdir *mkdir = (void *)request;
 
-		draft->record.syscall = __NR_mkdirat;
+		scratch->record.syscall = __NR_mkdirat;
 		arguments[0] = BPF_CORE_READ(mkdir, dfd);
 		arguments[2] = BPF_CORE_READ(mkdir, mode);
-		add_name(draft, task, 1, arguments[0], BPF_CORE_READ(mkdir, filename));
+		add_name(scratch, task, 1, arguments[0], BPF_CORE_READ(mkdir, filename));
 	} else if (opcode == URING_RENAMEAT) {
 		struct io_rename *rename = (void *)request;
 
-		draft->record.syscall = __NR_renameat2;
+		scratch->record.syscall = __NR_renameat2;
 		arguments[0] = BPF_CORE_READ(rename, old_dfd);
 		arguments[2] = BPF_CORE_READ(rename, new_dfd);
 		arguments[4] = BPF_CORE_READ(rename, flags);
-		add_name(draft, task, 1, arguments[0], BPF_CORE_READ(rename, oldpath));
-		add_name(draft, task, 3, arguments[2], BPF_CORE_READ(rename, newpath));
+		add_name(scratch, task, 1, arguments[0], BPF_CORE_READ(rename, oldpath));
+		add_name(scratch, task, 3, arguments[2], BPF_CORE_READ(rename, newpath));
 	} else if (opcode == URING_LINKAT) {
 		struct io_link *link = (void *)request;
 
-		draft->record.syscall = __NR_linkat;
+		scratch->record.syscall = __NR_linkat;
 		arguments[0] = BPF_CORE_READ(link, old_dfd);
 		arguments[2] = BPF_CORE_READ(link, new_dfd);
 		arguments[4] = BPF_CORE_READ(link, flags);
-		add_name(draft, task, 1, arguments[0], BPF_CORE_READ(link, oldpath));
-		add_name(draft, task, 3, arguments[2], BPF_CORE_READ(link, newpath));
+		add_name(scratch, task, 1, arguments[0], BPF_CORE_READ(link, oldpath));
+		add_name(scratch, task, 3, arguments[2], BPF_CORE_READ(link, newpath));
 	} else if (opcode == URING_SYMLINKAT) {
 		struct io_link *link = (void *)request;
 
-		draft->record.syscall = __NR_symlinkat;
+		scratch->record.syscall = __NR_symlinkat;
 		arguments[1] = BPF_CORE_READ(link, new_dfd);
-		add_name(draft, task, 0, AT_FDCWD, BPF_CORE_READ(link, oldpath));
-		add_name(draft, task, 2, arguments[1], BPF_CORE_READ(link, newpath));
+		add_name(scratch, task, 0, AT_FDCWD, BPF_CORE_READ(link, oldpath));
+		add_name(scratch, task, 2, arguments[1], BPF_CORE_READ(link, newpath));
 	} else if (opcode == URING_SOCKET) {
 		struct io_socket *socket = (void *)request;
 
-		draft->record.syscall = __NR_socket;
+		scratch->record.syscall = __NR_socket;
 		arguments[0] = BPF_CORE_READ(socket, domain);
 		arguments[1] = BPF_CORE_READ(socket, type);
 		arguments[2] = BPF_CORE_READ(socket, protocol);
 	} else if (opcode == URING_CONNECT) {
 		struct io_connect *connect = (void *)request;
-		struct item *item = item_begin(draft);
+		struct item *item = item_begin(scratch);
 		__u64 size = BPF_CORE_READ(connect, addr_len);
 
-		draft->record.syscall = __NR_connect;
+		scratch->record.syscall = __NR_connect;
 		arguments[0] = (__u64)-1; /* the request holds the file, not its descriptor */
 		if (size > ADDRESS_SIZE)
 			size = ADDRESS_SIZE;
 		if (item && !bpf_probe_read_user(item + 1, size, BPF_CORE_READ(connect, addr)))
-			item_end(draft, item, ITEM_ADDRESS, 1, size);
+			item_end(scratch, item, ITEM_ADDRESS, 1, size);
 	} else if (opcode == URING_FTRUNCATE) {
 		struct io_ftrunc *truncate = (void *)request;
 
-		draft->record.syscall = __NR_ftruncate;
+		scratch->record.syscall = __NR_ftruncate;
 		arguments[0] = (__u64)-1;
 		if (bpf_core_type_exists(struct io_ftrunc))
 			arguments[1] = BPF_CORE_READ(truncate, len);
 	} else {
 		struct io_accept *accept = (void *)request;
 
-		draft->record.syscall = __NR_accept4;
+		scratch->record.syscall = __NR_accept4;
 		arguments[0] = (__u64)-1;
 		arguments[3] = BPF_CORE_READ(accept, flags);
 	}
-	if (draft->record.size > URING_ITEMS) { /* no item may be cut in two */
-		draft->record.size = 0;
-		draft->record.flags |= RECORD_CUT;
+	if (scratch->record.size > URING_ITEMS) { /* no item may be cut in two */
+		scratch->record.size = 0;
+		scratch->record.flags |= RECORD_CUT;
 	}
-	bpf_map_update_elem(&requests, &key, draft, BPF_ANY);
+	bpf_map_update_elem(&requests, &key, scratch, BPF_ANY);
 	return 0;
 }
 
@@ -236,7 +236,7 @@ static __always_inline int complete(struct io_kiocb *done, long result)
 	__u64 key = (__u64)done;
 	struct syscall *syscall;
 	struct request *request;
-	struct draft *draft;
+	struct scratch *scratch;
 	struct file *file = NULL;
 	struct sock *sk = NULL;
 	__u32 slot, size;
@@ -245,10 +245,10 @@ static __always_inline int complete(struct io_kiocb *done, long result)
 	request = bpf_map_lookup_elem(&requests, &key);
 	if (!request)
 		return 0;
-	draft = draft_here();
+	scratch = scratch_here();
 	slot = request->record.syscall;
 	syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	if (!draft || !selection || !syscall)
+	if (!scratch || !selection || !syscall)
 		goto done;
 	counters = counters_of(syscall->operation);
 	if (!counters)
@@ -259,15 +259,15 @@ static __always_inline int complete(struct io_kiocb *done, long result)
 		counters->filtered[reason]++;
 		goto done;
 	}
-	__builtin_memcpy(&draft->record, &request->record, sizeof(draft->record));
-	draft->record.cpu = bpf_get_smp_processor_id();
-	draft->record.time_ns = bpf_ktime_get_boot_ns();
-	draft->record.result = result;
+	__builtin_memcpy(&scratch->record, &request->record, sizeof(scratch->record));
+	scratch->record.cpu = bpf_get_smp_processor_id();
+	scratch->record.time_ns = bpf_ktime_get_boot_ns();
+	scratch->record.result = result;
 	size = request->record.size;
 	if (size > URING_ITEMS)
 		size = URING_ITEMS;
-	bpf_probe_read_kernel(draft->items, size, request->items);
-	draft->record.size = size;
+	bpf_probe_read_kernel(scratch->items, size, request->items);
+	scratch->record.size = size;
 	if (syscall->object == OBJECT_OPENED)
 		file = file_of(task, result >= 0 ? result : -1);
 	else if (syscall->object == OBJECT_FILE)
@@ -280,7 +280,7 @@ static __always_inline int complete(struct io_kiocb *done, long result)
 		add_path(&file->f_path, ITEM_OBJECT, 0);
 	if (sk)
 		add_socket((__u64)sk, 0, true);
-	draft_send(draft, counters);
+	scratch_send(scratch, counters);
 done:
 	bpf_map_delete_elem(&requests, &key);
 	return 0;

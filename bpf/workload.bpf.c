@@ -7,34 +7,34 @@
  */
 #include "lib/emit.bpf.h"
 
-static __always_inline int tell(struct cgroup *cgroup, const char *path, __u16 flags)
+static __always_inline int emit_cgroup(struct cgroup *cgroup, const char *path, __u16 flags)
 {
 	struct counters *counters = counters_of(OPERATION_PROCESS);
 	struct selection *selection = selected();
-	struct draft *draft;
+	struct scratch *scratch;
 
 	if (!selection || cgroup->root->hierarchy_id != selection->cgroup_hierarchy)
 		return 0;
-	draft = draft_begin(HOOK_CGROUP);
-	if (!draft || !counters)
+	scratch = scratch_begin(HOOK_CGROUP);
+	if (!scratch || !counters)
 		return 0;
-	draft->record.flags = flags;
-	draft->record.cgroup_id = cgroup->kn->id;
+	scratch->record.flags = flags;
+	scratch->record.cgroup_id = cgroup->kn->id;
 	add_string((__u64)path, ITEM_CGROUP, 0);
-	draft_send(draft, counters);
+	scratch_send(scratch, counters);
 	return 0;
 }
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(workload_mkdir, struct cgroup *cgroup, const char *path)
 {
-	return tell(cgroup, path, RECORD_STATE);
+	return emit_cgroup(cgroup, path, RECORD_STATE);
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(workload_rmdir, struct cgroup *cgroup, const char *path)
 {
-	return tell(cgroup, path, RECORD_STATE | RECORD_DELETED);
+	return emit_cgroup(cgroup, path, RECORD_STATE | RECORD_DELETED);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

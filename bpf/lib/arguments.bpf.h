@@ -84,7 +84,7 @@ static __always_inline void load_arguments(__u64 *arguments, struct pt_regs *reg
 }
 
 struct argv_copy {
-	struct draft *draft;
+	struct scratch *scratch;
 	__u64 vector; /* of pointers */
 	bool compat;  /* ... of 4 bytes, not 8 */
 	__u32 used;
@@ -111,7 +111,7 @@ static long argv_step(__u32 i, struct argv_copy *copy)
 		copy->flags |= RECORD_CUT;
 		return 1;
 	}
-	size = bpf_probe_read_user_str(&copy->draft->items[at], ITEM_MAX, (void *)pointer);
+	size = bpf_probe_read_user_str(&copy->scratch->items[at], ITEM_MAX, (void *)pointer);
 	if (size < 0) {
 		copy->flags |= RECORD_UNREADABLE;
 		return 1;
@@ -123,12 +123,12 @@ static long argv_step(__u32 i, struct argv_copy *copy)
 }
 
 /* Adds the strings of a vector in user memory, each with its NUL. */
-static __always_inline void add_argv(struct draft *draft, __u8 index, __u64 vector, bool compat)
+static __always_inline void add_argv(struct scratch *scratch, __u8 index, __u64 vector, bool compat)
 {
-	struct item *item = item_begin(draft);
-	__u32 begin = draft->record.size + sizeof(*item);
+	struct item *item = item_begin(scratch);
+	__u32 begin = scratch->record.size + sizeof(*item);
 	struct argv_copy copy = {
-		.draft = draft,
+		.scratch = scratch,
 		.vector = vector,
 		.compat = compat,
 		.used = begin,
@@ -137,24 +137,24 @@ static __always_inline void add_argv(struct draft *draft, __u8 index, __u64 vect
 	if (!item)
 		return;
 	bpf_loop(ARGV_COUNT, argv_step, &copy, 0);
-	draft->record.flags |= copy.flags;
-	item_end(draft, item, ITEM_ARGV, index, copy.used - begin);
+	scratch->record.flags |= copy.flags;
+	item_end(scratch, item, ITEM_ARGV, index, copy.used - begin);
 }
 
 /*
- * Adds what user memory holds for the arguments that the draft has of the call
+ * Adds what user memory holds for the arguments that the scratch has of the call
  * in @slot: strings, addresses, and the directories that paths are relative to.
  */
 __noinline int add_arguments(__u32 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 
-	if (!syscall || !draft)
+	if (!syscall || !scratch)
 		return 0;
 	for (int i = 0; i < ARGUMENT_COUNT; i++) {
-		__u64 value = draft->record.arguments[i];
+		__u64 value = scratch->record.arguments[i];
 
 		switch (syscall->arguments[i]) {
 		case ARGUMENT_DIRFD: {
@@ -170,21 +170,21 @@ __noinline int add_arguments(__u32 slot)
 				add_user_string(value, ITEM_ARGUMENT, i);
 			break;
 		case ARGUMENT_ADDRESS: {
-			struct item *item = item_begin(draft);
-			__u64 size = i + 1 < ARGUMENT_COUNT ? draft->record.arguments[i + 1] : 0;
+			struct item *item = item_begin(scratch);
+			__u64 size = i + 1 < ARGUMENT_COUNT ? scratch->record.arguments[i + 1] : 0;
 
 			if (!item)
 				break;
 			if (size > ADDRESS_SIZE)
 				size = ADDRESS_SIZE;
 			if (bpf_probe_read_user(item + 1, size, (void *)value))
-				draft->record.flags |= RECORD_UNREADABLE;
+				scratch->record.flags |= RECORD_UNREADABLE;
 			else
-				item_end(draft, item, ITEM_ADDRESS, i, size);
+				item_end(scratch, item, ITEM_ADDRESS, i, size);
 			break;
 		}
 		case ARGUMENT_ARGV:
-			add_argv(draft, i, value, draft->record.flags & RECORD_COMPAT);
+			add_argv(scratch, i, value, scratch->record.flags & RECORD_COMPAT);
 			break;
 		}
 	}

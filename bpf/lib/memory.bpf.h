@@ -45,13 +45,13 @@ static long range_step(__u32 step, struct range_walk *walk)
 {
 	if (walk->at >= walk->end)
 		return 1;
-	/* what somebody is about to change, or has taken away, is not known: better told than not */
+	/* what somebody is about to change, or has taken away, is not known: better reported than not */
 	if (bpf_find_vma(bpf_get_current_task_btf(), walk->at, mapping_step, walk, 0))
 		walk->has_no_file = true;
 	return walk->has_no_file;
 }
 
-/* True if some of the @size bytes at @address have no file behind them, or if that cannot be told. */
+/* True if some of the @size bytes at @address have no file behind them, or if that is not known. */
 static __always_inline bool is_anonymous(__u64 address, __u64 size)
 {
 	struct range_walk walk = {.at = address, .end = address + size};
@@ -64,27 +64,27 @@ static __always_inline bool is_anonymous(__u64 address, __u64 size)
 __noinline int ask_about_mapped_file(__u64 address)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct ruling *ruling = question_begin(CLASS_MAP_EXEC);
+	struct decision_work *work = question_begin(CLASS_MAP_EXEC);
 	struct range_walk walk = {.at = address};
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 	struct inode *inode;
 	struct file *file;
 
-	if (!ruling || !draft)
+	if (!work || !scratch)
 		return 0;
 	if (bpf_find_vma(task, address, mapping_step, &walk, 0))
-		walk.file = file_of(task, draft->record.arguments[4]); /* somebody is about to change the mapping */
+		walk.file = file_of(task, scratch->record.arguments[4]); /* somebody is about to change the mapping */
 	file = walk.file;
 	if (!file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if (inode == BPF_CORE_READ(task, mm, exe_file, f_inode))
 		return 0;
-	ruling->question.start = build_path((__u64)&file->f_path);
-	ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
-	ruling->question.met = CONDITION_READ;
-	add_built_path(ruling->question.start, ITEM_OBJECT, 0);
-	question_describe(&ruling->question, task, inode);
+	work->question.start = build_path((__u64)&file->f_path);
+	work->question.unreadable = !!(scratch->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+	work->question.met = CONDITION_READ;
+	add_built_path(work->question.start, ITEM_OBJECT, 0);
+	question_describe(&work->question, task, inode);
 	return 1;
 }
 
@@ -94,14 +94,14 @@ __noinline int ask_about_mapped_file(__u64 address)
  */
 __noinline int ask_about_memory(__u32 slot, __u32 traced)
 {
-	struct ruling *ruling = question_begin(CLASS_ANONYMOUS_MAP_EXEC);
+	struct decision_work *work = question_begin(CLASS_ANONYMOUS_MAP_EXEC);
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 	__u64 *arguments;
 
-	if (!draft || !ruling)
+	if (!scratch || !work)
 		return 0;
-	arguments = draft->record.arguments;
+	arguments = scratch->record.arguments;
 	if (slot == COMPAT_SLOT + I386_MMAP) {
 		__u32 words[ARGUMENT_COUNT] = {};
 
@@ -111,16 +111,16 @@ __noinline int ask_about_memory(__u32 slot, __u32 traced)
 		/* another thread may have changed them since: what was made of them is asked too */
 		if (!becomes_code(task, arguments[2]))
 			return 0;
-		if (!(arguments[3] & MAP_ANONYMOUS || is_anonymous(draft->record.result, PAGE_SIZE)))
-			return traced & 1 << CLASS_MAP_EXEC ? ask_about_mapped_file(draft->record.result) : 0;
+		if (!(arguments[3] & MAP_ANONYMOUS || is_anonymous(scratch->record.result, PAGE_SIZE)))
+			return traced & 1 << CLASS_MAP_EXEC ? ask_about_mapped_file(scratch->record.result) : 0;
 	} else if (slot == __NR_mmap || slot == COMPAT_SLOT + I386_MMAP2) {
 		if (!(arguments[3] & MAP_ANONYMOUS))
-			return traced & 1 << CLASS_MAP_EXEC ? ask_about_mapped_file(draft->record.result) : 0;
+			return traced & 1 << CLASS_MAP_EXEC ? ask_about_mapped_file(scratch->record.result) : 0;
 	} else if (!(traced & 1 << CLASS_ANONYMOUS_MAP_EXEC) || !is_anonymous(arguments[0], arguments[1])) {
 		return 0;
 	}
-	ruling->question.met = CONDITION_READ;
-	question_describe(&ruling->question, task, NULL);
+	work->question.met = CONDITION_READ;
+	question_describe(&work->question, task, NULL);
 	return 1;
 }
 

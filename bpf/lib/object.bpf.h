@@ -53,12 +53,12 @@ struct inet_address {
 /* Adds one end of @sk as a struct sockaddr; for AF_UNIX also the path of its name. */
 __noinline int add_socket(__u64 socket, __u8 index, bool peer)
 {
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 	struct sock *sk = (struct sock *)socket;
 	struct inet_address address = {.family = BPF_CORE_READ(sk, __sk_common.skc_family)};
 	__u32 size = sizeof(address.family);
 
-	if (!draft)
+	if (!scratch)
 		return 0;
 	if (address.family == AF_UNIX) {
 		struct unix_sock *end = (struct unix_sock *)sk;
@@ -71,7 +71,7 @@ __noinline int add_socket(__u64 socket, __u8 index, bool peer)
 			size = BPF_CORE_READ(name, len);
 			if (size > ADDRESS_SIZE)
 				size = ADDRESS_SIZE;
-			add_bytes(draft, ITEM_ADDRESS, index, &name->name, size);
+			add_bytes(scratch, ITEM_ADDRESS, index, &name->name, size);
 			if (BPF_CORE_READ(end, path.dentry))
 				add_path(&end->path, ITEM_OBJECT, index);
 			return 0;
@@ -89,7 +89,7 @@ __noinline int add_socket(__u64 socket, __u8 index, bool peer)
 				    BPF_CORE_READ(sk, __sk_common.skc_v6_rcv_saddr);
 		size = sizeof(address);
 	}
-	add_bytes(draft, ITEM_ADDRESS, index, &address, size);
+	add_bytes(scratch, ITEM_ADDRESS, index, &address, size);
 	return 0;
 }
 

@@ -29,84 +29,84 @@ static __always_inline __u32 traced_here(void)
 }
 
 /* Begins the questions about one act. */
-static __always_inline void act_begin(struct ruling *ruling)
+static __always_inline void act_begin(struct decision_work *work)
 {
-	ruling->strongest.decision = DECISION_NONE;
+	work->strongest.decision = DECISION_NONE;
 }
 
 /* Begins a question about something of class @of. */
-static __always_inline struct ruling *question_begin(__u32 of)
+static __always_inline struct decision_work *question_begin(__u32 of)
 {
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 
-	if (!ruling)
+	if (!work)
 		return NULL;
-	ruling->question.of = of;
-	ruling->question.start = PATH_SIZE;
-	ruling->question.met = 0;
-	ruling->question.number_kinds[0] = 0;
-	ruling->question.number_kinds[1] = 0;
-	ruling->question.unreadable = 0;
-	ruling->question.argv_size = 0;
-	ruling->question.is_written = 0;
-	ruling->question.images = 0;
-	return ruling;
+	work->question.of = of;
+	work->question.start = PATH_SIZE;
+	work->question.met = 0;
+	work->question.number_kinds[0] = 0;
+	work->question.number_kinds[1] = 0;
+	work->question.unreadable = 0;
+	work->question.argv_size = 0;
+	work->question.is_written = 0;
+	work->question.images = 0;
+	return work;
 }
 
 /*
- * Puts the question that lies in @ruling: the enum decision of the act so far. One act is one alert: of the
+ * Puts the question that lies in @work: the enum decision of the act so far. One act is one alert: of the
  * answers to all its questions the strongest counts, the first among equals.
  */
-static __always_inline int question_put(struct ruling *ruling)
+static __always_inline int question_put(struct decision_work *work)
 {
 	decide();
-	if (ruling->answer.decision > ruling->strongest.decision) {
-		ruling->strongest = ruling->answer;
-		ruling->strongest_of = ruling->question.of;
+	if (work->answer.decision > work->strongest.decision) {
+		work->strongest = work->answer;
+		work->strongest_of = work->question.of;
 	}
-	return ruling->strongest.decision;
+	return work->strongest.decision;
 }
 
 /* Ends the questions about one act: what counts is the answer. */
-static __always_inline void act_end(struct ruling *ruling)
+static __always_inline void act_end(struct decision_work *work)
 {
-	ruling->answer = ruling->strongest;
-	ruling->question.of = ruling->strongest_of;
+	work->answer = work->strongest;
+	work->question.of = work->strongest_of;
 }
 
 /*
  * Writes the path of argument @which of the call in @slot, as its caller wrote
- * it, into the ruling, behind the directory that it is relative to. 0 if there is none. A name of dots is not resolved: such a path is unknown.
+ * it, into the work, behind the directory that it is relative to. 0 if there is none. A name of dots is not resolved: such a path is unknown.
  */
 __noinline int written_path(__u32 slot, __u32 which)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	struct path *directory;
 	struct file *file;
 	__u32 start, before = which - 1;
 	__u64 pointer;
 	long size;
 
-	if (!syscall || !ruling || !draft || which >= ARGUMENT_COUNT)
+	if (!syscall || !work || !scratch || which >= ARGUMENT_COUNT)
 		return 0;
-	pointer = draft->record.arguments[which];
-	size = bpf_probe_read_user_str(ruling->source.bytes, PATH_SIZE, (void *)pointer);
+	pointer = scratch->record.arguments[which];
+	size = bpf_probe_read_user_str(work->source.bytes, PATH_SIZE, (void *)pointer);
 	if (size <= 1 || size >= PATH_SIZE) {
-		ruling->question.unreadable = 1;
+		work->question.unreadable = 1;
 		return 1;
 	}
 	start = (PATH_SIZE - (__u32)(size - 1)) & (PATH_SIZE - 1);
-	bpf_probe_read_kernel(&ruling->room[start], size & (PATH_SIZE - 1), ruling->source.bytes);
-	if (ruling->source.bytes[0] == '.')
-		ruling->question.unreadable = 1;
-	if (ruling->source.bytes[0] != '/') {
+	bpf_probe_read_kernel(&work->room[start], size & (PATH_SIZE - 1), work->source.bytes);
+	if (work->source.bytes[0] == '.')
+		work->question.unreadable = 1;
+	if (work->source.bytes[0] != '/') {
 		barrier_var(before); /* what is checked must be what is used, for older verifiers */
 		if (before < ARGUMENT_COUNT && syscall->arguments[before] == ARGUMENT_DIRFD &&
-		    (int)draft->record.arguments[before] != AT_FDCWD) {
-			file = file_of(task, draft->record.arguments[before]);
+		    (int)scratch->record.arguments[before] != AT_FDCWD) {
+			file = file_of(task, scratch->record.arguments[before]);
 			directory = file ? &file->f_path : NULL;
 		} else {
 			struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -114,16 +114,16 @@ __noinline int written_path(__u32 slot, __u32 which)
 			directory = fs ? &fs->pwd : NULL;
 		}
 		if (!directory || !start) {
-			ruling->question.unreadable = 1;
+			work->question.unreadable = 1;
 			return 1;
 		}
 		start = (start - 1) & (PATH_SIZE - 1);
-		ruling->room[start] = '/';
-		start = path_build_before(start, &ruling->written, BPF_CORE_READ(directory, mnt),
-					  BPF_CORE_READ(directory, dentry), &draft->record.flags);
+		work->room[start] = '/';
+		start = path_build_before(start, &work->written, BPF_CORE_READ(directory, mnt),
+					  BPF_CORE_READ(directory, dentry), &scratch->record.flags);
 	}
-	ruling->question.start = start;
-	ruling->question.is_written = 1;
+	work->question.start = start;
+	work->question.is_written = 1;
 	return 1;
 }
 
@@ -131,22 +131,22 @@ __noinline int written_path(__u32 slot, __u32 which)
 __noinline int named_path(__u32 path)
 {
 	struct named *named = bpf_task_storage_get(&nameds, bpf_get_current_task_btf(), NULL, 0);
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	__u32 start;
 
-	if (!named || !ruling || !draft || path > 1)
+	if (!named || !work || !scratch || path > 1)
 		return 0;
 	start = named->starts[path & 1];
 	if (!start || start >= PATH_SIZE)
 		return 0;
-	bpf_probe_read_kernel(draft->path.bytes, PATH_SIZE, named->paths[path & 1].bytes);
-	ruling->question.start = start;
+	bpf_probe_read_kernel(scratch->path.bytes, PATH_SIZE, named->paths[path & 1].bytes);
+	work->question.start = start;
 	return 1;
 }
 
 /* Asks about the @path-th path that the call in @slot names; 0 if it names none. */
-static __always_inline int ask_about_path(struct ruling *ruling, __u32 slot, __u32 path)
+static __always_inline int ask_about_path(struct decision_work *work, __u32 slot, __u32 path)
 {
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
 	__u32 seen = 0;
@@ -162,30 +162,30 @@ static __always_inline int ask_about_path(struct ruling *ruling, __u32 slot, __u
 }
 
 /* Asks about the socket of the call in @slot: its own, or the one that was made. */
-static __always_inline int ask_about_socket(struct ruling *ruling, __u32 slot)
+static __always_inline int ask_about_socket(struct decision_work *work, __u32 slot)
 {
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct sock *sk = (struct sock *)ruling->sock;
-	struct draft *draft = draft_here();
+	struct sock *sk = (struct sock *)work->sock;
+	struct scratch *scratch = scratch_here();
 	__u32 family, type, protocol;
 
-	if (!syscall || !draft)
+	if (!syscall || !scratch)
 		return 0;
 	if (sk) {
 		family = BPF_CORE_READ(sk, __sk_common.skc_family);
 		type = BPF_CORE_READ(sk, sk_type);
 		protocol = BPF_CORE_READ(sk, sk_protocol);
 	} else if (syscall->object == OBJECT_NONE) { /* socket(2) */
-		family = draft->record.arguments[0];
-		type = draft->record.arguments[1] & SOCK_TYPE_MASK;
-		protocol = draft->record.arguments[2];
+		family = scratch->record.arguments[0];
+		type = scratch->record.arguments[1] & SOCK_TYPE_MASK;
+		protocol = scratch->record.arguments[2];
 	} else {
 		return 0;
 	}
-	ruling->question.number_kinds[0] = NUMBER_PROTOCOL;
-	ruling->question.number_kinds[1] = NUMBER_TYPE;
-	ruling->question.numbers[0] = effective_protocol(family, type, protocol);
-	ruling->question.numbers[1] = type;
+	work->question.number_kinds[0] = NUMBER_PROTOCOL;
+	work->question.number_kinds[1] = NUMBER_TYPE;
+	work->question.numbers[0] = effective_protocol(family, type, protocol);
+	work->question.numbers[1] = type;
 	return 1;
 }
 
@@ -225,55 +225,55 @@ static __always_inline bool is_protected(struct file *file, __u32 of)
 
 /*
  * Prepares a question (enum call_question) about the call in @slot, whose object
- * lies in the ruling; 0 if it is not to be asked.
+ * lies in the work; 0 if it is not to be asked.
  */
 __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 {
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct draft *draft = draft_here();
-	struct ruling *ruling;
+	struct scratch *scratch = scratch_here();
+	struct decision_work *work;
 	struct file *file;
 	__u32 path = number & 1; /* which of its two */
 
 	/* most of what could be asked is not: that costs nothing more */
-	if (!(traced & classes_asked(number)) || !syscall || !draft)
+	if (!(traced & classes_asked(number)) || !syscall || !scratch)
 		return 0;
-	ruling = question_begin(CLASS_FILE);
-	if (!ruling)
+	work = question_begin(CLASS_FILE);
+	if (!work)
 		return 0;
-	file = (struct file *)ruling->file;
+	file = (struct file *)work->file;
 	if (number == ASK_PROTECT_PROC || number == ASK_PROTECT_ENV) {
-		ruling->question.of = number == ASK_PROTECT_PROC ? CLASS_PROTECT_PROC : CLASS_PROTECT_ENV;
-		if (syscall->object != OBJECT_OPENED || !is_protected(file, ruling->question.of))
+		work->question.of = number == ASK_PROTECT_PROC ? CLASS_PROTECT_PROC : CLASS_PROTECT_ENV;
+		if (syscall->object != OBJECT_OPENED || !is_protected(file, work->question.of))
 			return 0;
-		ruling->question.met |= CONDITION_READ;
-	} else if (path && ruling->file_start < PATH_SIZE) {
+		work->question.met |= CONDITION_READ;
+	} else if (path && work->file_start < PATH_SIZE) {
 		return 0;
 	}
-	question_describe(&ruling->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
-	if (ruling->question.of != CLASS_FILE) {
-		ruling->question.start = ruling->file_start;
+	question_describe(&work->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
+	if (work->question.of != CLASS_FILE) {
+		work->question.start = work->file_start;
 		return 1;
 	}
 	if (number >= ASK_CALL) {
-		ruling->question.of = CLASS_SYSCALL + slot;
+		work->question.of = CLASS_SYSCALL + slot;
 	} else if (syscall->operation == OPERATION_NETWORK) {
 		if (!(traced & 1 << CLASS_NETWORK) || path)
 			return 0;
-		ruling->question.of = CLASS_NETWORK;
-		return ask_about_socket(ruling, slot);
+		work->question.of = CLASS_NETWORK;
+		return ask_about_socket(work, slot);
 	} else if (syscall->operation != OPERATION_FILE || !(traced & 1 << CLASS_FILE)) {
 		return 0;
 	}
-	if (ruling->file_start < PATH_SIZE) {
-		ruling->question.start = ruling->file_start;
-		ruling->question.unreadable = !!(draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
+	if (work->file_start < PATH_SIZE) {
+		work->question.start = work->file_start;
+		work->question.unreadable = !!(scratch->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
 		if (syscall->object == OBJECT_OPENED && !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
-			ruling->question.met |= CONDITION_READ;
+			work->question.met |= CONDITION_READ;
 		return 1;
 	}
 	/* a call without a path can be meant by rules for calls */
-	return ask_about_path(ruling, slot, path) || (number == ASK_CALL);
+	return ask_about_path(work, slot, path) || (number == ASK_CALL);
 }
 
 #endif

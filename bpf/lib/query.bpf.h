@@ -73,7 +73,7 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 	struct inet_address address = query_address(query, sk);
 	struct counters *counters = counters_of(OPERATION_NETWORK);
 	struct selection *selection = selected();
-	struct draft *draft;
+	struct scratch *scratch;
 	struct item *item;
 	__u64 size = query->size;
 	int reason;
@@ -87,44 +87,44 @@ static __always_inline void query_send(struct task_struct *task, struct sock *sk
 		counters->filtered[reason]++;
 		return;
 	}
-	draft = draft_begin(HOOK_DNS);
-	if (!draft)
+	scratch = scratch_begin(HOOK_DNS);
+	if (!scratch)
 		return;
-	draft->record.syscall = slot;
-	draft->record.result = result < 0 ? result : 0;
-	__builtin_memcpy(draft->record.arguments, arguments, sizeof(draft->record.arguments));
+	scratch->record.syscall = slot;
+	scratch->record.result = result < 0 ? result : 0;
+	__builtin_memcpy(scratch->record.arguments, arguments, sizeof(scratch->record.arguments));
 	add_place(task);
-	add_bytes(draft, ITEM_ADDRESS, 0, &address, address.family == AF_INET ? 8 : sizeof(address));
-	item = item_begin(draft);
+	add_bytes(scratch, ITEM_ADDRESS, 0, &address, address.family == AF_INET ? 8 : sizeof(address));
+	item = item_begin(scratch);
 	if (item) {
 		if (size > DNS_SIZE) {
 			size = DNS_SIZE;
-			draft->record.flags |= RECORD_CUT;
+			scratch->record.flags |= RECORD_CUT;
 		}
 		if (bpf_probe_read_user(item + 1, size, (void *)query->buffer)) {
-			draft->record.flags |= RECORD_UNREADABLE;
+			scratch->record.flags |= RECORD_UNREADABLE;
 			size = 0;
 		}
-		item_end(draft, item, ITEM_DNS, 0, size);
+		item_end(scratch, item, ITEM_DNS, 0, size);
 	}
-	draft_send(draft, counters);
+	scratch_send(scratch, counters);
 }
 
-/* Looks at what a call of OBJECT_QUERY has sent, whose arguments the draft keeps. */
-__noinline int query_tell(__u32 slot, __s64 result)
+/* Looks at what a call of OBJECT_QUERY has sent, whose arguments the scratch keeps. */
+__noinline int query_report(__u32 slot, __s64 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall *syscall = bpf_map_lookup_elem(&syscalls, &slot);
-	struct draft *draft = draft_here();
+	struct scratch *scratch = scratch_here();
 	bool compat = is_compat(task);
 	struct query query;
 	const __u64 *arguments;
 	struct sock *sk;
 	__u8 sent;
 
-	if (!syscall || !draft)
+	if (!syscall || !scratch)
 		return 0;
-	arguments = draft->call;
+	arguments = scratch->call;
 	sent = syscall->arguments[1];
 	sk = sock_of(task, arguments[0]);
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)

@@ -63,7 +63,7 @@ struct {
 	});
 } automata SEC(".maps");
 
-/* image and set -> its source in that set's table; told again at will */
+/* image and set -> its source in that set's table; learned again at will */
 struct source_key {
 	struct image image;
 	__u32 set;
@@ -260,14 +260,14 @@ static __always_inline struct table_value *look_up(void *table, __u16 kind, __u1
 
 /* Begins a walk of what lies from @at to the end of @bytes. */
 static __always_inline void walk_begin(struct rule_walk *walk, const char *bytes, __u32 at,
-				       const struct matching *matching, const struct ruling *ruling)
+				       const struct matching *matching, const struct decision_work *work)
 {
 	walk->bytes = bytes;
 	walk->at = at;
 	walk->name_at = at;
 	walk->secrets[0] = matching->secrets[0];
 	walk->secrets[1] = matching->secrets[1];
-	walk->hash[0] = walk->hash[1] = walk->length = walk->deepest_at = walk->inside = walk->below = ruling->zero;
+	walk->hash[0] = walk->hash[1] = walk->length = walk->deepest_at = walk->inside = walk->below = work->zero;
 }
 
 /* The list for the path that starts at @walk's `at`: of itself, or of the directories above it. */
@@ -324,7 +324,7 @@ static long argument_step(__u32 step, struct argument_walk *walk)
 struct list_walk {
 	void *table;
 	struct question *question;
-	struct draft *draft;
+	struct scratch *scratch;
 	struct matching *matching;
 	__u32 list, source, zero;
 	__u32 rule, decision; /* of the first that holds */
@@ -336,7 +336,7 @@ static __always_inline bool arguments_met(struct list_walk *list, __u32 set)
 	__u32 zero = list->zero;
 	struct argument_walk walk = {
 		.table = list->table,
-		.items = list->draft->items,
+		.items = list->scratch->items,
 		.secrets = {list->matching->secrets[0], list->matching->secrets[1]},
 		.at = list->question->argv_at,
 		.end = list->question->argv_at + list->question->argv_size,
@@ -347,7 +347,7 @@ static __always_inline bool arguments_met(struct list_walk *list, __u32 set)
 		.count = zero,
 	};
 
-	if (!list->question->argv_size || (list->draft->record.flags & (RECORD_CUT | RECORD_UNREADABLE)))
+	if (!list->question->argv_size || (list->scratch->record.flags & (RECORD_CUT | RECORD_UNREADABLE)))
 		return false;
 	bpf_loop(ARGV_SIZE, argument_step, &walk, 0);
 	return !walk.refused;
@@ -387,23 +387,23 @@ __noinline int try_list(__u32 set, __u32 list, __u32 source)
 {
 	struct list_walk walk = {
 		.table = bpf_map_lookup_elem(&sets, &set),
-		.draft = draft_here(),
+		.scratch = scratch_here(),
 		.matching = matching_here(),
 		.list = list,
 		.source = source,
 	};
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 
-	if (!list || !walk.table || !walk.draft || !walk.matching || !ruling)
+	if (!list || !walk.table || !walk.scratch || !walk.matching || !work)
 		return 0;
-	walk.question = &ruling->question;
-	walk.zero = ruling->zero;
+	walk.question = &work->question;
+	walk.zero = work->zero;
 	if (source && !look_up(walk.table, TABLE_LIST, 0, source, list, 0))
 		walk.source = 0; /* no rule of this list names this source */
 	bpf_loop(LIST_SIZE, list_step, &walk, 0);
-	if (walk.rule && (!ruling->answer.rule || walk.rule < ruling->answer.rule)) {
-		ruling->answer.rule = walk.rule;
-		ruling->answer.decision = walk.decision;
+	if (walk.rule && (!work->answer.rule || walk.rule < work->answer.rule)) {
+		work->answer.rule = walk.rule;
+		work->answer.decision = walk.decision;
 	}
 	return 0;
 }
@@ -417,7 +417,7 @@ __noinline int find_source(__u32 set, __u32 images)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct matching *matching = matching_here();
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 	struct source_key key = {
 		.image = {
 			.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
@@ -437,48 +437,48 @@ __noinline int find_source(__u32 set, __u32 images)
 	if (known)
 		return *known;
 	executable = BPF_CORE_READ(task, mm, exe_file);
-	if (images || !executable || !matching || !ruling || !walk.table)
+	if (images || !executable || !matching || !work || !walk.table)
 		return 0;
-	walk_begin(&walk, ruling->source.bytes,
-		   path_build(&ruling->source, BPF_CORE_READ(executable, f_path.mnt),
+	walk_begin(&walk, work->source.bytes,
+		   path_build(&work->source, BPF_CORE_READ(executable, f_path.mnt),
 			      BPF_CORE_READ(executable, f_path.dentry), &flags),
-		   matching, ruling);
+		   matching, work);
 	source = walk_path(&walk, TABLE_SOURCE_EXACT);
 	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
 	return source;
 }
 
-static __always_inline const char *path_asked(const struct ruling *ruling, const struct draft *draft)
+static __always_inline const char *path_asked(const struct decision_work *work, const struct scratch *scratch)
 {
-	return ruling->question.is_written ? ruling->written.bytes : draft->path.bytes;
+	return work->question.is_written ? work->written.bytes : scratch->path.bytes;
 }
 
-/* Walks the path of the question and leaves in the ruling the lists that it leads to. */
+/* Walks the path of the question and leaves in the work the lists that it leads to. */
 __noinline int find_lists(__u32 set, __u32 glob_state)
 {
 	struct matching *matching = matching_here();
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	struct rule_walk walk = {
 		.table = bpf_map_lookup_elem(&sets, &set),
 		.kind = TABLE_DIRECTORY,
 		.state = glob_state,
 	};
 
-	if (!matching || !ruling || !draft || !walk.table)
+	if (!matching || !work || !scratch || !walk.table)
 		return 0;
-	walk_begin(&walk, path_asked(ruling, draft), ruling->question.start, matching, ruling);
-	walk.of = ruling->question.of;
+	walk_begin(&walk, path_asked(work, scratch), work->question.start, matching, work);
+	walk.of = work->question.of;
 	if (glob_state)
 		walk.states = bpf_map_lookup_elem(&automata, &set);
-	ruling->path_list = walk_path(&walk, TABLE_EXACT);
-	ruling->name_at = walk.name_at;
-	ruling->glob_list = 0;
+	work->path_list = walk_path(&walk, TABLE_EXACT);
+	work->name_at = walk.name_at;
+	work->glob_list = 0;
 	if (walk.states && walk.state) {
 		struct glob_state *state = bpf_map_lookup_elem(walk.states, &walk.state);
 
 		if (state)
-			ruling->glob_list = state->list;
+			work->glob_list = state->list;
 	}
 	return 0;
 }
@@ -487,34 +487,34 @@ __noinline int find_lists(__u32 set, __u32 glob_state)
 __noinline int find_name(__u32 set)
 {
 	struct matching *matching = matching_here();
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	struct rule_walk walk = {
 		.table = bpf_map_lookup_elem(&sets, &set),
 		.kind = TABLE_NAME, /* a name has no slash: nothing is looked up on the way */
 	};
 
-	if (!matching || !ruling || !draft || !walk.table)
+	if (!matching || !work || !scratch || !walk.table)
 		return 0;
-	walk_begin(&walk, path_asked(ruling, draft), ruling->name_at, matching, ruling);
-	walk.of = ruling->question.of;
+	walk_begin(&walk, path_asked(work, scratch), work->name_at, matching, work);
+	walk.of = work->question.of;
 	return walk_path(&walk, TABLE_NAME);
 }
 
 /* Answers the question from one table; 0 if the set is gone. */
 __noinline int decide_by(__u32 set)
 {
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 	__u32 flags, posture, globs, anything, source = 0, of;
 	struct table_value *value;
 	void *table = bpf_map_lookup_elem(&sets, &set);
 
-	if (!ruling || !table)
+	if (!work || !table)
 		return 0;
-	ruling->answer.set = set;
-	ruling->answer.rule = 0;
-	ruling->answer.decision = DECISION_NONE;
-	of = ruling->question.of;
+	work->answer.set = set;
+	work->answer.rule = 0;
+	work->answer.decision = DECISION_NONE;
+	of = work->question.of;
 	value = look_up(table, TABLE_CLASS, of, 0, 0, 0);
 	if (!value)
 		return 1;
@@ -522,54 +522,54 @@ __noinline int decide_by(__u32 set)
 	posture = value->words[1];
 	globs = value->words[2];
 	anything = value->words[3];
-	if (ruling->question.unreadable) {
-		ruling->answer.decision = posture;
+	if (work->question.unreadable) {
+		work->answer.decision = posture;
 		return 1;
 	}
 	if (flags & TABLE_HAS_SOURCES)
-		source = find_source(set, ruling->question.images);
+		source = find_source(set, work->question.images);
 	if (anything)
 		try_list(set, anything, source);
-	if (ruling->question.start < PATH_SIZE && (flags & (TABLE_HAS_PATHS | TABLE_HAS_NAMES | TABLE_HAS_GLOBS))) {
+	if (work->question.start < PATH_SIZE && (flags & (TABLE_HAS_PATHS | TABLE_HAS_NAMES | TABLE_HAS_GLOBS))) {
 		find_lists(set, globs);
-		if (ruling->path_list)
-			try_list(set, ruling->path_list, source);
-		if (ruling->glob_list)
-			try_list(set, ruling->glob_list, source);
+		if (work->path_list)
+			try_list(set, work->path_list, source);
+		if (work->glob_list)
+			try_list(set, work->glob_list, source);
 		if (flags & TABLE_HAS_NAMES)
 			try_list(set, find_name(set), source);
 	}
 	for (int i = 0; i < 2; i++) {
-		if (!ruling->question.number_kinds[i])
+		if (!work->question.number_kinds[i])
 			continue;
-		value = look_up(table, TABLE_NUMBER, of, 0, ruling->question.number_kinds[i], ruling->question.numbers[i]);
+		value = look_up(table, TABLE_NUMBER, of, 0, work->question.number_kinds[i], work->question.numbers[i]);
 		if (value)
 			try_list(set, value->words[0], source);
 	}
-	if (!ruling->answer.rule && (flags & TABLE_HAS_ALLOW))
-		ruling->answer.decision = posture;
+	if (!work->answer.rule && (flags & TABLE_HAS_ALLOW))
+		work->answer.decision = posture;
 	return bpf_map_lookup_elem(&sets, &set) != NULL; /* else it may have gone in the middle */
 }
 
 /*
- * Answers the question that lies in this program's ruling, for the current
+ * Answers the question that lies in this program's work, for the current
  * task: the enum decision. Where a rule gave it, the answer names the rule.
  */
 __noinline int decide(void)
 {
-	struct ruling *ruling = ruling_here();
+	struct decision_work *work = decision_work_here();
 
-	if (!ruling)
+	if (!work)
 		return DECISION_NONE;
-	ruling->answer.decision = DECISION_NONE;
+	work->answer.decision = DECISION_NONE;
 	for (int i = 0; i < TABLE_TRIES; i++) {
 		struct subject subject = subject_here();
 
-		if (!subject.set || !(subject.classes & class_bit(ruling->question.of)))
+		if (!subject.set || !(subject.classes & class_bit(work->question.of)))
 			return DECISION_NONE;
 		/* a table that has gone: the workload has another one by now */
 		if (decide_by(subject.set))
-			return ruling->answer.decision;
+			return work->answer.decision;
 	}
 	return DECISION_NONE;
 }

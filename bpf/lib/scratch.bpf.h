@@ -3,9 +3,9 @@
  * Room to work in: a record is too large for the stack of a program.
  *
  * Tracepoint programs run with preemption off and do not interrupt each other:
- * one draft per CPU is enough. LSM programs (HAUBERK_LSM) stay on their CPU but
+ * one scratch per CPU is enough. LSM programs (HAUBERK_LSM) stay on their CPU but
  * may be preempted there by a task that runs one too, so they have several
- * drafts and each task takes one for its own.
+ * scratches and each task takes one for its own.
  */
 #ifndef HAUBERK_SCRATCH_BPF_H
 #define HAUBERK_SCRATCH_BPF_H
@@ -15,7 +15,7 @@
 #include "lib/path.bpf.h"
 
 /* One record under construction. The items leave room for one more at any time. */
-struct draft {
+struct scratch {
 	struct record record;
 	char items[ITEMS_SIZE];
 	struct path_buffer path;
@@ -25,14 +25,14 @@ struct draft {
 /* What is asked of the rules; see lib/rules.bpf.h. */
 struct question {
 	__u32 of;	       /* enum rule_class */
-	__u32 start;	       /* of the path in the draft; PATH_SIZE: there is none */
+	__u32 start;	       /* of the path in the scratch; PATH_SIZE: there is none */
 	__u32 met;	       /* bits of enum condition */
 	__u32 number_kinds[2]; /* enum number_kind; 0: none */
 	__u32 numbers[2];
 	__u32 unreadable; /* the path is not known whole */
-	__u32 argv_at;	  /* of the arguments in the draft's items */
+	__u32 argv_at;	  /* of the arguments in the scratch's items */
 	__u32 argv_size;
-	__u32 is_written; /* the path lies in the ruling, not in the draft */
+	__u32 is_written; /* the path lies in the work, not in the scratch */
 	__u32 images; /* how many images ago the acting one was: 1 after an exec */
 };
 
@@ -45,24 +45,24 @@ struct answer {
 struct list_head;
 struct mnt_namespace;
 
-/* A walk over the mounts of one file system; see lib/alias.bpf.h. */
-struct alias_walk {
+/* A walk over the mounts of one file system; see lib/other_names.bpf.h. */
+struct other_name_walk {
 	struct dentry *dentry;	    /* what is looked for */
 	struct mount *shown_by;	    /* the mount that it was reached by */
-	struct dentry *root;	    /* of home */
+	struct dentry *root;	    /* of root_ns */
 	bool is_root_asked;	    /* ... by its name: it needs no mount */
-	struct mnt_namespace *own, *home;
+	struct mnt_namespace *own, *root_ns;
 	struct list_head *at, *end; /* links of the list; where mounts are chained, the next one */
 	struct mount *found;
 };
 
-struct ruling {
+struct decision_work {
 	struct question question;
 	struct answer answer;
 	struct answer by_name; /* what the name in use came to, while others are asked about */
 	struct answer strongest; /* of the questions about one act; see lib/observe.bpf.h */
 	__u32 strongest_of;	 /* enum rule_class: what was asked then */
-	struct alias_walk aliases;
+	struct other_name_walk other_names;
 	__u32 path_list, glob_list; /* of rules that may hold */
 	__u32 name_at;		    /* where the last name of the path begins */
 	__u64 mnt, dentry;	    /* of what the path is to be built of */
@@ -70,7 +70,7 @@ struct ruling {
 	__u64 mnt_by_name, root_by_name; /* the same of the name in use */
 	__u64 details[4];	    /* for the record */
 	__u64 file, sock;	    /* of a call: what it left behind, 0 if nothing */
-	__u32 file_start;	    /* of the file's path in the draft; PATH_SIZE: none */
+	__u32 file_start;	    /* of the file's path in the scratch; PATH_SIZE: none */
 	__u32 zero; /* which the verifier does not know: it would follow a loop that begins with a number step by step */
 	struct path_buffer source;
 	union { /* a path as a caller wrote it: behind it may stand what the verifier wants to see */
@@ -81,34 +81,34 @@ struct ruling {
 
 #ifdef HAUBERK_LSM
 
-#define DRAFT_COUNT 4
-#define DRAFTS lsm_drafts
-#define RULINGS lsm_rulings
+#define SCRATCH_COUNT 4
+#define SCRATCHES lsm_scratches
+#define DECISION_WORK lsm_work
 
-/* number of a draft -> the task that has it; 0: nobody */
+/* number of a scratch -> the task that has it; 0: nobody */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, DRAFT_COUNT);
+	__uint(max_entries, SCRATCH_COUNT);
 	__type(key, __u32);
 	__type(value, __u64);
 } owners SEC(".maps");
 
-static __always_inline __u32 draft_number(__u64 owner)
+static __always_inline __u32 scratch_number(__u64 owner)
 {
-	for (__u32 i = 0; i < DRAFT_COUNT; i++) {
+	for (__u32 i = 0; i < SCRATCH_COUNT; i++) {
 		__u32 key = i;
 		__u64 *had_by = bpf_map_lookup_elem(&owners, &key);
 
 		if (had_by && *had_by == owner)
 			return i;
 	}
-	return DRAFT_COUNT;
+	return SCRATCH_COUNT;
 }
 
-/* Takes a draft for this task; false if more tasks are in the middle of a decision than there are drafts. */
-static __always_inline bool draft_take(void)
+/* Takes a scratch for this task; false if more tasks are in the middle of a decision than there are scratches. */
+static __always_inline bool scratch_take(void)
 {
-	for (__u32 i = 0; i < DRAFT_COUNT; i++) {
+	for (__u32 i = 0; i < SCRATCH_COUNT; i++) {
 		__u32 key = i;
 		__u64 *had_by = bpf_map_lookup_elem(&owners, &key);
 
@@ -118,27 +118,27 @@ static __always_inline bool draft_take(void)
 	return false;
 }
 
-static __always_inline void draft_give_back(void)
+static __always_inline void scratch_give_back(void)
 {
-	__u32 number = draft_number(bpf_get_current_task());
+	__u32 number = scratch_number(bpf_get_current_task());
 	__u64 *had_by = bpf_map_lookup_elem(&owners, &number);
 
 	if (had_by)
 		*had_by = 0;
 }
 
-static __always_inline __u32 draft_mine(void)
+static __always_inline __u32 scratch_mine(void)
 {
-	return draft_number(bpf_get_current_task());
+	return scratch_number(bpf_get_current_task());
 }
 
 #else
 
-#define DRAFT_COUNT 1
-#define DRAFTS drafts
-#define RULINGS rulings
+#define SCRATCH_COUNT 1
+#define SCRATCHES scratches
+#define DECISION_WORK decision_works
 
-static __always_inline __u32 draft_mine(void)
+static __always_inline __u32 scratch_mine(void)
 {
 	return 0;
 }
@@ -147,30 +147,30 @@ static __always_inline __u32 draft_mine(void)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, DRAFT_COUNT);
+	__uint(max_entries, SCRATCH_COUNT);
 	__type(key, __u32);
-	__type(value, struct draft);
-} DRAFTS SEC(".maps");
+	__type(value, struct scratch);
+} SCRATCHES SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, DRAFT_COUNT);
+	__uint(max_entries, SCRATCH_COUNT);
 	__type(key, __u32);
-	__type(value, struct ruling);
-} RULINGS SEC(".maps");
+	__type(value, struct decision_work);
+} DECISION_WORK SEC(".maps");
 
-static __always_inline struct draft *draft_here(void)
+static __always_inline struct scratch *scratch_here(void)
 {
-	__u32 mine = draft_mine();
+	__u32 mine = scratch_mine();
 
-	return bpf_map_lookup_elem(&DRAFTS, &mine);
+	return bpf_map_lookup_elem(&SCRATCHES, &mine);
 }
 
-static __always_inline struct ruling *ruling_here(void)
+static __always_inline struct decision_work *decision_work_here(void)
 {
-	__u32 mine = draft_mine();
+	__u32 mine = scratch_mine();
 
-	return bpf_map_lookup_elem(&RULINGS, &mine);
+	return bpf_map_lookup_elem(&DECISION_WORK, &mine);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A verdict is told in a ring buffer of its own, which telemetry cannot fill,
- * and it is told second: a full ring buffer loses the record, never the verdict.
+ * A verdict is reported in a ring buffer of its own, which telemetry cannot fill,
+ * and it is reported second: a full ring buffer loses the record, never the verdict.
  */
 #ifndef HAUBERK_VERDICT_BPF_H
 #define HAUBERK_VERDICT_BPF_H
@@ -47,40 +47,40 @@ static __always_inline __u32 operation_of(__u32 class)
 	return class < CLASS_SYSCALL ? OPERATION_FILE : OPERATION_SYSCALL;
 }
 
-/* Sends the draft as an alert: with the answer that this program's ruling holds. */
-static __always_inline void alert_send(struct draft *draft, struct ruling *ruling, bool denied)
+/* Sends the scratch as an alert: with the answer that this program's work holds. */
+static __always_inline void alert_send(struct scratch *scratch, struct decision_work *work, bool denied)
 {
 	struct verdict verdict = {
-		.set = ruling->answer.set,
-		.rule = ruling->answer.rule,
-		.decision = ruling->answer.decision,
+		.set = work->answer.set,
+		.rule = work->answer.rule,
+		.decision = work->answer.decision,
 		.denied = denied,
 	};
-	__u32 operation = operation_of(ruling->question.of), zero = 0, size;
+	__u32 operation = operation_of(work->question.of), zero = 0, size;
 	struct counters *counters = bpf_map_lookup_elem(&alert_ledger, &operation);
 	__u64 *sequence = bpf_map_lookup_elem(&alert_sequences, &zero);
 
 	if (!counters || !sequence)
 		return;
-	add_bytes(draft, ITEM_VERDICT, ruling->question.of < CLASS_SYSCALL ? ruling->question.of : CLASS_SYSCALL,
+	add_bytes(scratch, ITEM_VERDICT, work->question.of < CLASS_SYSCALL ? work->question.of : CLASS_SYSCALL,
 		  &verdict, sizeof(verdict));
-	draft->record.flags |= RECORD_ALERT;
-	draft->record.sequence = __sync_fetch_and_add(sequence, 1);
-	size = draft->record.size;
+	scratch->record.flags |= RECORD_ALERT;
+	scratch->record.sequence = __sync_fetch_and_add(sequence, 1);
+	size = scratch->record.size;
 	barrier_var(size); /* for older verifiers, as in add_bytes() */
 	if (size > ITEMS_SIZE)
 		size = ITEMS_SIZE;
-	size += sizeof(draft->record);
-	draft->record.size = size;
+	size += sizeof(scratch->record);
+	scratch->record.size = size;
 	__sync_fetch_and_add(&counters->seen, 1);
 	/* wakes the reader if it had read all there was: an alert is worth the microsecond */
-	if (bpf_ringbuf_output(&alerts, &draft->record, size, 0))
+	if (bpf_ringbuf_output(&alerts, &scratch->record, size, 0))
 		__sync_fetch_and_add(&counters->lost, 1);
 	else
 		__sync_fetch_and_add(&counters->sent, 1);
 }
 
-/* Counts a verdict that cannot be told. */
+/* Counts a verdict that cannot be reported. */
 static __always_inline void alert_lose(__u32 class)
 {
 	__u32 operation = operation_of(class), zero = 0;

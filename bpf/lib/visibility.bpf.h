@@ -70,7 +70,7 @@ static __always_inline bool result_wanted(const struct selection *selection, __s
 	return selection->errnos[error];
 }
 
-/* Somebody who was not let become another user: told however little is visible. */
+/* Somebody who was not let become another user: reported however little is visible. */
 static __always_inline bool is_refused_call(__u32 operation, __s64 result)
 {
 	return operation == OPERATION_SYSCALL && (result == -EPERM || result == -EACCES);

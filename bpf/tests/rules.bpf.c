@@ -30,15 +30,15 @@ struct {
 SEC("syscall")
 int rules_decide(void *context)
 {
-	struct ruling *ruling = ruling_here();
-	struct draft *draft = draft_here();
+	struct decision_work *work = decision_work_here();
+	struct scratch *scratch = scratch_here();
 	__u32 zero = 0, size;
 	struct test_case *asked = bpf_map_lookup_elem(&cases, &zero);
 
-	if (!asked || !ruling || !draft)
+	if (!asked || !work || !scratch)
 		return 0;
-	draft->record.flags = 0;
-	ruling->question = (struct question){
+	scratch->record.flags = 0;
+	work->question = (struct question){
 		.of = asked->of,
 		.met = asked->met,
 		.number_kinds = {asked->number_kinds[0], asked->number_kinds[1]},
@@ -49,13 +49,13 @@ int rules_decide(void *context)
 	size = asked->path_size;
 	if (size > PATH_SIZE)
 		size = PATH_SIZE;
-	ruling->question.start = PATH_SIZE - size;
-	bpf_probe_read_kernel(draft->path.bytes, PATH_SIZE, asked->path); /* right aligned by the test */
-	bpf_probe_read_kernel(draft->items, sizeof(asked->argv), asked->argv);
+	work->question.start = PATH_SIZE - size;
+	bpf_probe_read_kernel(scratch->path.bytes, PATH_SIZE, asked->path); /* right aligned by the test */
+	bpf_probe_read_kernel(scratch->items, sizeof(asked->argv), asked->argv);
 	if (!decide_by(asked->set))
 		return -1;
-	asked->rule = ruling->answer.rule;
-	asked->decision = ruling->answer.decision;
+	asked->rule = work->answer.rule;
+	asked->decision = work->answer.decision;
 	return 0;
 }
 

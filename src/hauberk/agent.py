@@ -37,7 +37,6 @@ from hauberk.pipeline import Pipeline, Surroundings
 from hauberk.policy.decide import Posture
 from hauberk.runtimes import sources_of
 from hauberk.runtimes.watcher import Runtimes
-from hauberk.sensor.bell import Bell
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.pins import Pins
 from hauberk.sensor.probe import probe
@@ -45,6 +44,7 @@ from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.rings import Rings
+from hauberk.sensor.waker import Waker
 
 if TYPE_CHECKING:
     from hauberk.api.feed import Feed
@@ -67,7 +67,7 @@ _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
 
 
-class _Voice:
+class _Messages:
     """What the agent says of itself."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class _Voice:
             listener(text, level)
 
 
-complain: Final = _Voice()
+warn: Final = _Messages()
 
 
 class Receiver(Protocol):
@@ -133,20 +133,20 @@ class Agent:
         defaults = _defaults(config)
         self._state = State(defaults, node.host)
         self._cluster = _find_cluster(config, node.host)
-        self._bell = Bell()
+        self._waker = Waker()
         self.in_force = InForce(
             config,
             defaults,
             self._kernel,
             self._state,
             self._workloads,
-            complain,
+            warn,
             host_name=node.host,
             denies=report.denies,
             is_in_cluster=self._cluster is not None,
             has_runtimes=lambda: self._runtimes.are_found,
             on_alerts=self._read_alerts,
-            wake=self._bell.ring,
+            wake=self._waker.wake,
         )
         self._surroundings = Surroundings(
             node=node,
@@ -164,7 +164,7 @@ class Agent:
             on_removed=self._forget_workload,
         )
         self._runtimes = Runtimes(
-            sources_of(config.runtimes), complain, patience_s=config.name_wait_s, wake=self._bell.ring
+            sources_of(config.runtimes), warn, patience_s=config.name_wait_s, wake=self._waker.wake
         )
         self.waiting = Waiting(
             ledger,
@@ -183,7 +183,7 @@ class Agent:
         """Told of each batch that procfs was asked for."""
 
     def _read_alerts(self, alerts: Ring) -> None:
-        self._bell.listen_to(alerts.fd)
+        self._waker.listen_to(alerts.fd)
         assert self._rings
         self._rings.alerts = alerts
 
@@ -262,11 +262,11 @@ class Agent:
     def stop(self) -> None:
         """End `batches` once what the kernel has sent is read."""
         self._stopping = True
-        self._bell.ring()
+        self._waker.wake()
 
     def _end(self) -> None:
         self.in_force.end()
-        self._bell.close()
+        self._waker.close()
 
     def batches(self) -> Iterator[bytes]:
         """What was there before, then what the kernel sends, until `stop`."""
@@ -275,15 +275,15 @@ class Agent:
             stack.callback(self._kernel.close)
             ring = self._kernel.load(self._selection)
             stack.callback(ring.close)
-            self._bell.listen_to(
+            self._waker.listen_to(
                 ring.fd
             )  # which rings for the birth of a cgroup: its rules must be there before it acts
             rings = self._rings = Rings(ring, self.pipeline.knows_who)
-            complain(
+            warn(
                 f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}", "INFO"
             )
             for name, cost in self._kernel.missing.items():
-                complain(f"without {name}: {cost}; `hauberk probe` tells why")
+                warn(f"without {name}: {cost}; `hauberk probe` tells why")
             # attached first and asked for the past second: nothing falls in between
             stack.callback(self._runtimes.close)
             self._runtimes.look()
@@ -292,7 +292,7 @@ class Agent:
             if self._cluster:
                 stack.callback(self._cluster.close)
                 self._cluster.start()
-                complain(f"following the cluster at {self._cluster.url} as node {self._state.node.name}")
+                warn(f"following the cluster at {self._cluster.url} as node {self._state.node.name}")
             self.in_force.refresh()
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
@@ -304,7 +304,7 @@ class Agent:
                 if batch:
                     sleep_s = _POLL_S
                 else:
-                    self._bell.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
+                    self._waker.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
                     sleep_s = min(2 * sleep_s, _POLL_IDLE_S)
                 self._hear_of_cluster()
                 if time.monotonic() > next_refresh or self.in_force.is_asked:
@@ -318,7 +318,7 @@ class Agent:
             while batch := rings.read():
                 yield batch
             if self.in_force.outlives_us:
-                complain("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
+                warn("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
             self.pipeline.finish(self._kernel.sequences())
             self.refresh_ledger()
 
@@ -371,7 +371,7 @@ def _find_cluster(config: Config, node: str) -> "Cluster | None":
     from hauberk.kube.cluster import Cluster
 
     access = find_access(config.kubeconfig)
-    return Cluster(access, node, complain) if access else None
+    return Cluster(access, node, warn) if access else None
 
 
 def _posture(file: str, network: str, capabilities: str) -> Posture:
@@ -438,7 +438,7 @@ def run(config: Config, ledger: Ledger) -> None:
     """Run the agent until SIGINT or SIGTERM; the ledger is complete afterwards."""
     agent = Agent(config, ledger)
     with ExitStack() as stack:
-        outputs = open_outputs(config, ledger, complain)
+        outputs = open_outputs(config, ledger, warn)
         stack.callback(outputs.close, _CLOSE_S)
         if len(config.outputs) > 1:
             expect_threads()
@@ -467,12 +467,12 @@ def _open_feed(config: Config, ledger: Ledger, agent: Agent) -> "Iterator[Feed]"
     ledger.feed = FeedCounts()
     feed = Feed(this_node(config), ledger.feed)
     policies = None if config.enforce == "off" else LivePolicies(Path(config.policies), agent.in_force.apply)
-    door = Door(config, feed, policies, complain)
-    complain.listeners.append(feed.say)
+    door = Door(config, feed, policies, warn)
+    warn.listeners.append(feed.say)
     try:
         yield feed
     finally:
-        complain.listeners.remove(feed.say)
+        warn.listeners.remove(feed.say)
         door.close()
 
 
@@ -511,15 +511,15 @@ def replay(config: Config, path: Path, ledger: Ledger) -> None:
     )
     pipeline = Pipeline(surroundings, config.selection(), ledger)
     # the spools are the agent's; and a recording does not run away
-    outputs = open_outputs(config, ledger, complain, spooled=False)
+    outputs = open_outputs(config, ledger, warn, spooled=False)
     try:
         tell(_as_there_is_room(recording.batches(), outputs), pipeline, [outputs])
     finally:
         outputs.close(_CLOSE_S)
     if recording.damaged:
-        complain(f"{path}: {recording.damaged} chunks are damaged; what could be decoded of them was told")
+        warn(f"{path}: {recording.damaged} chunks are damaged; what could be decoded of them was told")
     if recording.cut_bytes:
-        complain(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
+        warn(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
 
 
 def _as_there_is_room(batches: Iterable[bytes], outputs: Outputs) -> Iterator[bytes]:

@@ -193,10 +193,10 @@ class Guard:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def settle(self) -> None:
-        """This process is no newcomer any more."""
-        if "newcomers" in self.kernel.maps:
+        """This process is no entering task any more."""
+        if "entering_tasks" in self.kernel.maps:
             fd = os.pidfd_open(os.getpid())
-            self.kernel.maps["newcomers"].delete(fd.to_bytes(4, "little"))
+            self.kernel.maps["entering_tasks"].delete(fd.to_bytes(4, "little"))
             os.close(fd)
 
     def read(self) -> list[Event]:

@@ -21,18 +21,18 @@ class Door:
     """Open until it is closed. An address that somebody else has is complained of, and the agent goes on without."""
 
     def __init__(
-        self, config: Config, served: Feed, kept: Policies | None, complain: Callable[[str], None]
+        self, config: Config, served: Feed, kept: Policies | None, warn: Callable[[str], None]
     ) -> None:
         """Raises ConfigError if the settings are wrong, or would let anybody on the network read along."""
         if config.grpc_health != OFF:
             parse_address("grpc_health", config.grpc_health)
-        credentials = _credentials(config, complain)
+        credentials = _credentials(config, warn)
         self._stack = ExitStack()
         self.ports: list[int] = []
         """In the order of the settings; of an address with port 0, the one that was found."""
 
         try:
-            taking = PolicyService(kept, trusts_certificates=bool(config.tls_client_ca), complain=complain)
+            taking = PolicyService(kept, trusts_certificates=bool(config.tls_client_ca), warn=warn)
             services = [(feed.SERVICE, served.handler()), (policies.SERVICE, taking.handler())]
             server = Server(config.grpc, services, credentials=credentials, on_end=served.end)
             self._add(server)
@@ -40,7 +40,7 @@ class Door:
             if config.grpc_health != OFF:
                 self._add(Server(config.grpc_health, [(name, None) for name, _ in services]))
         except AddressTaken as error:
-            complain(f"{error}; set grpc and grpc_health to others, or to off")
+            warn(f"{error}; set grpc and grpc_health to others, or to off")
 
     def _add(self, server: Server) -> None:
         self._stack.callback(server.close)
@@ -51,7 +51,7 @@ class Door:
         self._stack.close()
 
 
-def _credentials(config: Config, complain: Callable[[str], None]) -> grpc.ServerCredentials | None:
+def _credentials(config: Config, warn: Callable[[str], None]) -> grpc.ServerCredentials | None:
     """As the settings say; None: without TLS."""
     if bool(config.tls_cert) != bool(config.tls_key):
         raise ConfigError("tls_cert and tls_key go together: one of them is not set")
@@ -60,7 +60,7 @@ def _credentials(config: Config, complain: Callable[[str], None]) -> grpc.Server
     host, _ = parse_address("grpc", config.grpc)
     if config.tls_cert:
         client_ca = Path(config.tls_client_ca) if config.tls_client_ca else None
-        return server_credentials(Identity(Path(config.tls_cert), Path(config.tls_key), client_ca), complain)
+        return server_credentials(Identity(Path(config.tls_cert), Path(config.tls_key), client_ca), warn)
     if not is_loopback(host) and not config.grpc_plaintext:
         raise ConfigError(
             f"grpc {config.grpc} can be reached from other machines, and without TLS anybody there can read "

@@ -53,12 +53,12 @@ class PolicyService:
     """Takes policies of whoever may give them: with a certificate that we trust, or root on this machine."""
 
     def __init__(
-        self, policies: Policies | None, *, trusts_certificates: bool, complain: Callable[[str], None]
+        self, policies: Policies | None, *, trusts_certificates: bool, warn: Callable[[str], None]
     ) -> None:
         """Without `policies`, policies do nothing here, and that is the answer."""
         self._policies = policies
         self._trusts_certificates = trusts_certificates
-        self._complain = complain
+        self._complain = warn
         self._turn = asyncio.Lock()
         self.port = 0
         """Where it is served."""

@@ -58,7 +58,7 @@ def _no_password() -> str:
     raise ConfigError("tls_key is encrypted: an agent has nobody who could type its password")
 
 
-def server_credentials(identity: Identity, complain: Callable[[str], None]) -> grpc.ServerCredentials:
+def server_credentials(identity: Identity, warn: Callable[[str], None]) -> grpc.ServerCredentials:
     """Credentials that follow the files: each new connection has the certificate of that moment.
 
     Files that turn bad, as half of a pair that is being replaced is for a moment, leave the last good ones in use.
@@ -77,10 +77,10 @@ def server_credentials(identity: Identity, complain: Callable[[str], None]) -> g
         except (ConfigError, OSError) as error:
             if str(error) != problem:
                 problem = str(error)
-                complain(f"the TLS certificate in use stays the one before: {error}")
+                warn(f"the TLS certificate in use stays the one before: {error}")
             return None
         seen, problem = version, ""
-        complain(f"new TLS certificate from {identity.certificate}")
+        warn(f"new TLS certificate from {identity.certificate}")
         return configuration
 
     return grpc.dynamic_ssl_server_credentials(

@@ -18,12 +18,12 @@ class Encoder:
     """
 
     def __init__(
-        self, form: Format, wanted: OutputFilter, complain: Callable[[str], None], *, named: bool = True
+        self, form: Format, wanted: OutputFilter, warn: Callable[[str], None], *, named: bool = True
     ) -> None:
         """Messages that are not `named` have neither `id` nor `key`: to make these takes a while, too."""
         self._encode_event = form.encode
         self._wants = compile_filter(wanted)
-        self._complain = complain
+        self._complain = warn
         self._named = named
         self._batch: Sequence[Event] | None = None
         self._wanted: Sequence[Event] = ()

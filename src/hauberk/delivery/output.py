@@ -62,14 +62,14 @@ class Output:
         *,
         queue_events: int,
         queue_bytes: int,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         spool: Spool | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._encoder = encoder
         self._sink = sink
         self._counts = counts
-        self._complain = complain
+        self._complain = warn
         self._spool = spool
         # later than any that an earlier run has left, even if the spool cannot be read yet
         first = max(spool.next, time.time_ns()) if spool else 0

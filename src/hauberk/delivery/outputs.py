@@ -19,7 +19,7 @@ from hauberk.formats import FORMATS, Format
 from hauberk.metrics import Ledger, OutputCounts
 from hauberk.model.event import Event
 from hauberk.plugins import Shelf
-from hauberk.sinks import SINKS, SinkSettings, dressed, is_local, usual_format
+from hauberk.sinks import SINKS, SinkSettings, is_local, usual_format, wrapped
 
 _STDOUT: Final = 1
 _SPOOL_BYTES: Final = 256 << 20
@@ -82,7 +82,7 @@ class Outputs:
 
 
 def open_outputs(
-    config: Config, ledger: Ledger, complain: Callable[[str], None], *, spooled: bool = True
+    config: Config, ledger: Ledger, warn: Callable[[str], None], *, spooled: bool = True
 ) -> Outputs:
     """The outputs that the settings ask for. Raises ConfigError; or SinkError if one can never be written to."""
     plans = plan_outputs(config)
@@ -91,7 +91,7 @@ def open_outputs(
         opened: list[Output] = []
         undo.callback(lambda: Outputs(opened).close(0))
         for plan in plans:
-            tell = _teller(plan.name, complain) if len(plans) > 1 else complain
+            tell = _teller(plan.name, warn) if len(plans) > 1 else warn
             encoder = next((made for other, made in encoders if _shares_messages(plan, other)), None)
             if not encoder:
                 encoder = Encoder(plan.format, plan.settings.filter, tell, named=not is_local(plan.sink))
@@ -111,7 +111,7 @@ def open_outputs(
                     ledger.outputs.setdefault(plan.name, OutputCounts()),
                     queue_events=plan.settings.queue_events or config.queue_events,
                     queue_bytes=plan.settings.queue_bytes or config.queue_bytes,
-                    complain=tell,
+                    warn=tell,
                     spool=spool,
                     backoff=Backoff(limit_s=_LOCAL_RETRY_S) if is_local(plan.sink) else Backoff(),
                 )
@@ -136,7 +136,7 @@ def plan_outputs(config: Config) -> list[Plan]:
         formats.append((form, made))
         try:
             purpose = f"{type(sink).__name__} {form!r}"
-            plans.append(Plan(settings, sink, dressed(sink, made), _name(choice), purpose))
+            plans.append(Plan(settings, sink, wrapped(sink, made), _name(choice), purpose))
         except ConfigError as error:
             raise locate(error, config.file, *at, "sink") from None
     return plans
@@ -152,7 +152,7 @@ def _plan_one(config: Config) -> Plan:
     choice = config.format or _format_of(sink)
     form: Format = _take(FORMATS, choice, config).make()
     # its name is what was asked for, which may be more than a name of an output can be
-    return Plan(OutputConfig(name=config.output, sink=where), sink, dressed(sink, form), _name(choice), "")
+    return Plan(OutputConfig(name=config.output, sink=where), sink, wrapped(sink, form), _name(choice), "")
 
 
 def _format_of(sink: SinkSettings) -> Choice:
@@ -191,5 +191,5 @@ def _shares_messages(plan: Plan, other: Plan) -> bool:
     )
 
 
-def _teller(name: str, complain: Callable[[str], None]) -> Callable[[str], None]:
-    return lambda text: complain(f"output {name}: {text}")
+def _teller(name: str, warn: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: warn(f"output {name}: {text}")

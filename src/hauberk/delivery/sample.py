@@ -65,15 +65,15 @@ def sample_alert(node: Node, executable: str) -> Event:
     )
 
 
-def send(plan: Plan, event: Event, complain: Callable[[str], None]) -> Outcome:
+def send(plan: Plan, event: Event, warn: Callable[[str], None]) -> Outcome:
     """Send one event through an output, past its queue and its filter."""
     wants = compile_filter(plan.settings.filter)
-    encoder = Encoder(plan.format, plan.settings.filter, complain, named=not is_local(plan.sink))
+    encoder = Encoder(plan.format, plan.settings.filter, warn, named=not is_local(plan.sink))
     begin = time.monotonic()
     problem = None
     try:
         messages = encoder.encode([event]).messages
-        sink = plan.sink.open(plan.format, complain)
+        sink = plan.sink.open(plan.format, warn)
         try:
             if messages:
                 sink.write(messages)

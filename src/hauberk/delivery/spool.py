@@ -62,7 +62,7 @@ class Saved(msgspec.Struct, frozen=True):
 class Spool:
     """The spool of one output. Any thread may use it, but only one process."""
 
-    def __init__(self, path: Path, limit_bytes: int, purpose: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, limit_bytes: int, purpose: str, warn: Callable[[str], None]) -> None:
         """`purpose` says of what sort its messages are: those of another sort are not for this output.
 
         Raises ConfigError if it cannot be made or is another process's.
@@ -70,7 +70,7 @@ class Spool:
         self._path = path
         self._limit_bytes = limit_bytes
         self._purpose = zlib.crc32(purpose.encode()) >> 1 or 1
-        self._complain = complain
+        self._complain = warn
         self._lock = threading.RLock()
         self._is_closed = False
         self._database: sqlite3.Connection | None = None
@@ -108,7 +108,7 @@ class Spool:
             with self._use():
                 pass
         except SpoolError as error:  # a disk that is full must not keep the agent from starting
-            complain(str(error))
+            warn(str(error))
 
     @property
     def next(self) -> int:

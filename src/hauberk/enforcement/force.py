@@ -48,7 +48,7 @@ class InForce:
         kernel: Kernel,
         state: State,
         workloads: Mapping[int, Workload],
-        complain: Complain,
+        warn: Complain,
         *,
         host_name: str,
         denies: bool,
@@ -63,7 +63,7 @@ class InForce:
         self._kernel = kernel
         self._state = state
         self._workloads = workloads
-        self._complain = complain
+        self._complain = warn
         self._host_name = host_name
         self._has_lsm = denies and config.enforce == "auto"
         self._is_in_cluster = is_in_cluster

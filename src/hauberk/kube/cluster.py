@@ -28,15 +28,15 @@ def identity_text(policy: ClusterPolicy) -> str:
 class Cluster:
     """Follows the cluster of one node, until it is closed. Never waits for it and never fails because of it."""
 
-    def __init__(self, access: Access, node: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, access: Access, node: str, warn: Callable[[str], None]) -> None:
         self._client = Client(access)
-        self._complain = complain
+        self._complain = warn
         self._changes: SimpleQueue[Change] = SimpleQueue()
-        self._owners = Owners(self._client.get, complain)
-        self.statuses = Statuses(self._client, node, complain)
+        self._owners = Owners(self._client.get, warn)
+        self.statuses = Statuses(self._client, node, warn)
         self._stopping = Event()
         self._watches: tuple[Watch[Any], ...] = tuple(
-            Watch(self._client, resource, self._changes.put, complain)
+            Watch(self._client, resource, self._changes.put, warn)
             for resource in _resources(node, self._owners)
         )
         self._threads = [

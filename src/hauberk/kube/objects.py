@@ -83,9 +83,9 @@ class _Policy(msgspec.Struct, rename="camel"):
 class Owners:
     """Who keeps a pod alive: the topmost of its controllers, asked for once each."""
 
-    def __init__(self, get: Callable[[str], bytes], complain: Callable[[str], None]) -> None:
+    def __init__(self, get: Callable[[str], bytes], warn: Callable[[str], None]) -> None:
         self._get = get
-        self._complain = complain
+        self._complain = warn
         self._above: dict[str, _Reference | None] = {}
         """By UID of a controller: who controls it."""
 

@@ -37,10 +37,10 @@ Identity = tuple[str, str, str]
 class Statuses:
     """What is to be written, and what was."""
 
-    def __init__(self, client: Client, node: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, node: str, warn: Callable[[str], None]) -> None:
         self._client = client
         self._node = node
-        self._complain = complain
+        self._complain = warn
         self._lock = Lock()
         self._wanted: dict[Identity, tuple[ClusterPolicy, NodeStatus | None]] = {}
         self._written: dict[Identity, tuple[int, NodeStatus | None, tuple[str, ...]]] = {}

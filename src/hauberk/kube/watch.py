@@ -88,12 +88,12 @@ class Watch(Generic[T]):
         client: Client,
         resource: Resource[T],
         tell: Callable[[Listed[T] | Changed[T] | Gone], None],
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self.resource = resource
         self._client = client
         self._tell = tell
-        self._complain = complain
+        self._complain = warn
         self._stopping = Event()
         self._version: str | None = None
         """Up to where all is known; None: nothing is."""

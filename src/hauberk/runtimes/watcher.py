@@ -49,12 +49,12 @@ class Watcher:
         self,
         source: Source,
         tell: Callable[[News], None],
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         patience_s: float,
     ) -> None:
         self.source = source
         self._tell_news = tell
-        self._complain = complain
+        self._complain = warn
         self._patience_s = patience_s
         self._changed = threading.Condition()
         self._asking = threading.Lock()
@@ -196,14 +196,14 @@ class Runtimes:
     def __init__(
         self,
         sources: Iterable[Source],
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         *,
         patience_s: float,
         wake: Callable[[], None],
     ) -> None:
         """`wake` is called, by any thread, when there is news."""
         self._sources = tuple(sources)
-        self._complain = complain
+        self._complain = warn
         self._patience_s = patience_s
         self._watchers: dict[Path, Watcher] = {}
         self._news: deque[News] = deque()

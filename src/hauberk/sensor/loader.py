@@ -74,7 +74,7 @@ BIRTH: Final = Programs("birth")
 
 DECIDING: Final = (
     Programs(
-        "newcomer", without="what a runtime does to set a container up is held against the container's rules"
+        "entering", without="what a runtime does to set a container up is held against the container's rules"
     ),
     Programs("lsm_process"),
     Programs(
@@ -104,7 +104,7 @@ OBSERVING: Final = (
 )
 """The programs that decide after the fact what else only LSM programs see."""
 
-_PINNED: Final = ("lsm_", "birth", "newcomer")
+_PINNED: Final = ("lsm_", "birth", "entering")
 """The programs that go on when the agent does not."""
 
 ALERT_RING_BYTES: Final = 4 << 20

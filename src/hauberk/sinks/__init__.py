@@ -46,10 +46,10 @@ class Sink(Protocol):
 class SinkSettings(Protocol):
     """The settings of a sink, a `msgspec.Struct`; it may have more, of which the functions below tell."""
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> Sink:
+    def open(self, form: Format, warn: Callable[[str], None]) -> Sink:
         """Begin. Raises SinkError if that can never work; one that is only not there yet waits for `write`.
 
-        `complain` takes one line for the operator.
+        `warn` takes one line for the operator.
         """
 
 
@@ -63,10 +63,10 @@ def usual_format(settings: SinkSettings) -> str:
     return getattr(settings, "usual_format", "kubearmor")
 
 
-def dressed(settings: SinkSettings, form: Format) -> Format:
+def wrapped(settings: SinkSettings, form: Format) -> Format:
     """The format as this sink wants its messages, such as behind a header of syslog. Raises ConfigError."""
-    dress: Callable[[Format], Format] | None = getattr(settings, "dress", None)
-    return dress(form) if dress else form
+    wrap: Callable[[Format], Format] | None = getattr(settings, "wrap", None)
+    return wrap(form) if wrap else form
 
 
 def only_text(form: Format) -> Format:

@@ -44,19 +44,19 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fsync: Fsync = "never"
     """When what is written is on disk for sure: when the kernel likes; a second later; before it counts as delivered."""
 
-    def dress(self, form: Format) -> Format:
+    def wrap(self, form: Format) -> Format:
         return only_text(form)
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "FileSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "FileSink":
         path = Path(self.path)
-        rotation = Rotation(path, self.rotate_keep, complain, compress=self.compress)
+        rotation = Rotation(path, self.rotate_keep, warn, compress=self.compress)
         try:
-            sink = FileSink(path, form, rotation, complain, rotate_bytes=self.rotate_bytes, fsync=self.fsync)
+            sink = FileSink(path, form, rotation, warn, rotate_bytes=self.rotate_bytes, fsync=self.fsync)
         except SinkError:
             rotation.close()
             raise
         if sink.cut_bytes:
-            complain(f"{self.path}: cut off {sink.cut_bytes} bytes of a line that was never finished")
+            warn(f"{self.path}: cut off {sink.cut_bytes} bytes of a line that was never finished")
         return sink
 
 
@@ -68,7 +68,7 @@ class FileSink:
         path: Path,
         form: Format,
         rotation: Rotation,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         *,
         rotate_bytes: int = 0,
         fsync: Fsync = "never",
@@ -76,7 +76,7 @@ class FileSink:
         self._path = path
         self._join = form.join
         self._rotation = rotation
-        self._complain = complain
+        self._complain = warn
         self._rotate_bytes = rotate_bytes
         self._fsync = fsync
         self._fd = -1

@@ -71,11 +71,11 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if name.startswith(_OURS):
                 raise ValueError(f"options: {name} is not free: see the other settings of this sink")
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "KafkaSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "KafkaSink":
         if self.security == "plaintext":
             for broker in self.brokers:
                 host = broker.rpartition(":")[0].strip("[]") or broker
-                warn_of_plain_text(f"kafka {broker}", host, complain)
+                warn_of_plain_text(f"kafka {broker}", host, warn)
         return KafkaSink(self)
 
     def librdkafka(self) -> dict[str, Any]:

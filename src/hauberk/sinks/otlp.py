@@ -74,7 +74,7 @@ class Otlp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.tls != Tls() and parts.scheme != "https":
             raise ValueError("`tls` is of no use with http://; write https://")
 
-    def dress(self, form: Format) -> Format:
+    def wrap(self, form: Format) -> Format:
         """As it is, if it is OTLP. Raises ConfigError."""
         fitting = (_PROTOBUF,) if self.protocol == "grpc" else (_PROTOBUF, _JSON)
         if form.media_type not in fitting:
@@ -83,16 +83,16 @@ class Otlp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         return form
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "OtlpSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "OtlpSink":
         parts = check_url(self.url)
         if not parts.port:
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
             parts = parts._replace(netloc=f"{host}:{_PORTS[self.protocol]}")
         where = f"otlp {parts.scheme}://{parts.netloc}"
         if parts.scheme == "http":
-            warn_of_plain_text(where, parts.hostname or "", complain)
+            warn_of_plain_text(where, parts.hostname or "", warn)
         kind = GrpcExporter if self.protocol == "grpc" else HttpExporter
-        return OtlpSink(self, form, lambda: kind(where, parts, self, complain))
+        return OtlpSink(self, form, lambda: kind(where, parts, self, warn))
 
 
 class OtlpSink:
@@ -128,9 +128,9 @@ class OtlpSink:
 class _Answers:
     """What receivers say, in our words."""
 
-    def __init__(self, where: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, where: str, warn: Callable[[str], None]) -> None:
         self._where = where
-        self._complain = complain
+        self._complain = warn
         self._warned: set[str] = set()
 
     def success(self, rejected: int, message: str, count: int) -> None:
@@ -167,11 +167,11 @@ class HttpExporter:
         where: str,
         parts: SplitResult,
         settings: Otlp,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         if parts.path in ("", "/"):
             parts = parts._replace(path=_PATH)
-        self._answers = _Answers(where, complain)
+        self._answers = _Answers(where, warn)
         self._poster = Poster(where, parts, settings.tls, settings.timeout_s)
         self._compresses = settings.compression == "gzip"
         self._retry = _HTTP_RETRY | set(settings.also_retry)
@@ -256,14 +256,14 @@ class GrpcExporter:
         where: str,
         parts: SplitResult,
         settings: Otlp,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         os.environ.setdefault(
             "GRPC_VERBOSITY", "ERROR"
         )  # else it says by itself when connections come and go
         import grpc  # takes longer to import than all of ours
 
-        self._answers = _Answers(where, complain)
+        self._answers = _Answers(where, warn)
         self._retry = _GRPC_RETRY | set(settings.also_retry)
         self._timeout_s = settings.timeout_s
         self._metadata = tuple(

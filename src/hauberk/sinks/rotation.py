@@ -20,10 +20,10 @@ _NICE: Final = 10
 class Rotation:
     """The old files of one path."""
 
-    def __init__(self, path: Path, keep: int, complain: Callable[[str], None], *, compress: bool) -> None:
+    def __init__(self, path: Path, keep: int, warn: Callable[[str], None], *, compress: bool) -> None:
         self._path = path
         self._keep = keep
-        self._complain = complain
+        self._complain = warn
         self._half = path.with_name(f"{path.name}.gz.part")
         self._changed = threading.Condition()
         """Held by whoever renames."""

@@ -17,10 +17,10 @@ class Stdout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     is_local: ClassVar = True
 
-    def dress(self, form: Format) -> Format:
+    def wrap(self, form: Format) -> Format:
         return only_text(form)
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "StdoutSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "StdoutSink":
         return StdoutSink(form)
 
 

@@ -71,19 +71,19 @@ class Syslog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls != Tls() and parts.scheme != "tls":
             raise ValueError(f"`tls` is of no use with {parts.scheme}://; write tls://{parts.hostname}")
 
-    def dress(self, form: Format) -> Format:
+    def wrap(self, form: Format) -> Format:
         """With the header of syslog before every message."""
         return framed(form, self.header, facility=self.facility, app_name=self.app_name)
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "StreamSink | DatagramSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "StreamSink | DatagramSink":
         parts = urlsplit(self.url)
         where = f"syslog {self.url}"
         address = (parts.hostname or "", _port(parts))
         if parts.scheme != "tls":
-            warn_of_plain_text(where, address[0], complain)
+            warn_of_plain_text(where, address[0], warn)
         is_stream = parts.scheme != "udp"
         limit = self.max_bytes or (0 if is_stream else _DATAGRAM_BYTES)
-        length = _Length(where, limit, self.too_long == "cut", complain)
+        length = _Length(where, limit, self.too_long == "cut", warn)
         if not is_stream:
             return DatagramSink(where, address, length)
         return StreamSink(
@@ -94,7 +94,7 @@ class Syslog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             tls=self.tls if parts.scheme == "tls" else None,
             resend_bytes=self.resend_bytes,
             timeout_s=self.timeout_s,
-            complain=complain,
+            warn=warn,
         )
 
 
@@ -109,11 +109,11 @@ def _with_newline(message: bytes) -> bytes:
 class _Length:
     """How long messages may be."""
 
-    def __init__(self, where: str, limit: int, cuts: bool, complain: Callable[[str], None]) -> None:
+    def __init__(self, where: str, limit: int, cuts: bool, warn: Callable[[str], None]) -> None:
         self._where = where
         self._limit = limit
         self._cuts = cuts
-        self._complain = complain
+        self._complain = warn
         self.cut = 0
 
     def fit(self, content: bytes) -> bytes | None:
@@ -147,7 +147,7 @@ class StreamSink:
         tls: Tls | None,
         resend_bytes: int,
         timeout_s: float,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._where = where
         self._address = address
@@ -157,7 +157,7 @@ class StreamSink:
         self._context = tls.context() if tls else None
         self._resend_bytes = resend_bytes
         self._timeout_s = timeout_s
-        self._complain = complain
+        self._complain = warn
         self._socket: socket.socket | None = None
         self._sent: deque[bytes] = deque()
         """What was sent last, of which nobody knows whether it was read."""

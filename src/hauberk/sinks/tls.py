@@ -84,7 +84,7 @@ def is_on_this_node(host: str) -> bool:
         return host == "localhost"
 
 
-def warn_of_plain_text(where: str, host: str, complain: Callable[[str], None]) -> None:
+def warn_of_plain_text(where: str, host: str, warn: Callable[[str], None]) -> None:
     """Say so if events would leave the machine for everybody on the way to read."""
     if not is_on_this_node(host):
-        complain(f"{where}: events leave this node in plain text, and anybody could answer; use TLS")
+        warn(f"{where}: events leave this node in plain text, and anybody could answer; use TLS")

@@ -68,17 +68,17 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.template and not check_template(self.template):
             raise ValueError("template: it names no field of the event, such as ${Source}")
 
-    def dress(self, form: Format) -> Format:
+    def wrap(self, form: Format) -> Format:
         """As it is, if it can go where it shall. Raises ConfigError."""
         if (self.template or self.body == "array") and form.media_type != _LINES:
             what = "a template" if self.template else "an array"
             raise ConfigError(f"{what} is made of JSON: choose a format such as kubearmor")
         return form
 
-    def open(self, form: Format, complain: Callable[[str], None]) -> "WebhookSink":
+    def open(self, form: Format, warn: Callable[[str], None]) -> "WebhookSink":
         sink = WebhookSink(self, form)
         if sink.is_plain:
-            warn_of_plain_text(sink.where, sink.host, complain)
+            warn_of_plain_text(sink.where, sink.host, warn)
         return sink
 
 

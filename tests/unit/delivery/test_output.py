@@ -93,7 +93,7 @@ class Trial:
             self.counts,
             queue_events=queue_events,
             queue_bytes=PLENTY,
-            complain=self.said.append,
+            warn=self.said.append,
             spool=spool,
             backoff=Backoff(0.001, 0.01),
         )

@@ -12,7 +12,7 @@ import pytest
 
 from hauberk.errors import ConfigError, SinkError
 from hauberk.formats import Format
-from hauberk.sinks import Message, dressed
+from hauberk.sinks import Message, wrapped
 from hauberk.sinks.file import File, FileSink
 
 SOON_S = 60.0
@@ -20,8 +20,8 @@ LINES = Format(lambda event: str(event).encode(), "text/plain")
 
 
 def open_file(path: Path, said: list[str] | None = None, **settings: object) -> FileSink:
-    complain = pytest.fail if said is None else said.append
-    return msgspec.convert({"path": str(path), **settings}, File).open(LINES, complain)
+    warn = pytest.fail if said is None else said.append
+    return msgspec.convert({"path": str(path), **settings}, File).open(LINES, warn)
 
 
 def messages(*lines: bytes) -> list[Message]:
@@ -238,7 +238,7 @@ def test_a_file_that_could_not_be_reopened(tmp_path: Path) -> None:
 def test_only_text_goes_into_a_file() -> None:
     """Bytes without lines could not be told apart, and a torn end not be found."""
     with pytest.raises(ConfigError, match=r"application/x-protobuf is not lines of text"):
-        dressed(File(path="/x"), Format(lambda _: b"", "application/x-protobuf", is_text=False))
+        wrapped(File(path="/x"), Format(lambda _: b"", "application/x-protobuf", is_text=False))
 
 
 def test_unwritable_output_is_an_error(tmp_path: Path) -> None:

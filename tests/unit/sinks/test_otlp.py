@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from hauberk.errors import ConfigError, SinkBusy, SinkError, SinkRefused
 from hauberk.formats import Format
-from hauberk.sinks import Message, dressed
+from hauberk.sinks import Message, wrapped
 from hauberk.sinks.otlp import Otlp, OtlpSink
 from tests.certificates import Authority
 from tests.events import EVENT
@@ -62,7 +62,7 @@ def open_sink(receiver: Receiver, said: list[str] | None = None, **settings: obj
     protocol = "http" if isinstance(receiver, HttpReceiver) else "grpc"
     given = {"url": f"http://127.0.0.1:{receiver.port}", "protocol": protocol} | settings
     made = msgspec.convert(given, Otlp)
-    return made.open(dressed(made, OTEL), (said if said is not None else []).append)
+    return made.open(wrapped(made, OTEL), (said if said is not None else []).append)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
@@ -393,7 +393,7 @@ def test_strangers_get_nothing(authority: Authority, secured: Receiver, tmp_path
 def test_only_otlp_is_carried(protocol: str) -> None:
     settings = msgspec.convert({"url": "http://127.0.0.1", "protocol": protocol}, Otlp)
     with pytest.raises(ConfigError, match="choose the format otel-protobuf"):
-        dressed(settings, Format(OTEL.encode, "application/x-ndjson"))
+        wrapped(settings, Format(OTEL.encode, "application/x-ndjson"))
 
 
 def test_plain_text_is_warned_of() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from hauberk.errors import ConfigError, SinkError, SinkRefused
 from hauberk.formats import Format
-from hauberk.sinks import Message, Sink, dressed
+from hauberk.sinks import Message, Sink, wrapped
 from hauberk.sinks.syslog import Syslog
 from hauberk.sinks.tls import Tls
 from tests.certificates import Authority
@@ -90,7 +90,7 @@ def receiver() -> Iterator[Receiver]:
 
 def open_sink(said: list[str] | None = None, **settings: object) -> Sink:
     made = msgspec.convert(settings, Syslog)
-    return made.open(dressed(made, TEXT), (said if said is not None else []).append)
+    return made.open(wrapped(made, TEXT), (said if said is not None else []).append)
 
 
 def test_octets_are_counted(receiver: Receiver) -> None:
@@ -116,7 +116,7 @@ def test_events_are_dressed_in_a_header() -> None:
     """The event says when, where and how bad."""
     for style, begin in (("rfc5424", rb"<16\d>1 2023-06-27T"), ("rfc3164", rb"<16\d>Jun 27 ")):
         settings = msgspec.convert({"url": "udp://127.0.0.1", "header": style}, Syslog)
-        encoded = dressed(settings, TEXT).encode(ALERT)
+        encoded = wrapped(settings, TEXT).encode(ALERT)
 
         assert re.match(begin, encoded)
         assert encoded.endswith(EVENT.source.encode())
@@ -124,7 +124,7 @@ def test_events_are_dressed_in_a_header() -> None:
 
 def test_only_text_is_carried() -> None:
     with pytest.raises(ConfigError, match="carries lines of text"):
-        dressed(Syslog(url="udp://127.0.0.1"), Format(TEXT.encode, "application/x-protobuf", is_text=False))
+        wrapped(Syslog(url="udp://127.0.0.1"), Format(TEXT.encode, "application/x-protobuf", is_text=False))
 
 
 def test_lost_connection_sends_the_last_again(receiver: Receiver) -> None:

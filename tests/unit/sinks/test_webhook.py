@@ -13,7 +13,7 @@ import pytest
 
 from hauberk.errors import ConfigError, SinkBusy, SinkError, SinkRefused
 from hauberk.formats import FORMATS, Format
-from hauberk.sinks import Message, dressed
+from hauberk.sinks import Message, wrapped
 from hauberk.sinks.webhook import Webhook, WebhookSink
 from tests.events import ALERT, EVENT
 
@@ -90,7 +90,7 @@ def receiver() -> Iterator[Receiver]:
 
 def open_sink(receiver: Receiver, said: list[str] | None = None, **settings: object) -> WebhookSink:
     made = msgspec.convert({"url": f"http://127.0.0.1:{receiver.port}/token-in-path"} | settings, Webhook)
-    return made.open(dressed(made, LINES), (said if said is not None else []).append)
+    return made.open(wrapped(made, LINES), (said if said is not None else []).append)
 
 
 def test_one_request_a_batch(receiver: Receiver) -> None:
@@ -293,7 +293,7 @@ def test_template_needs_json() -> None:
     for settings in ({"template": {"text": "${A}"}}, {"body": "array"}):
         made = msgspec.convert({"url": "https://h"} | settings, Webhook)
         with pytest.raises(ConfigError, match="choose a format such as kubearmor"):
-            dressed(made, Format(LINES.encode, "text/plain"))
+            wrapped(made, Format(LINES.encode, "text/plain"))
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,21 @@
  * Who came into a container from outside, until it executes something there.
  *
  *   fentry/cgroup_attach_task    a process is about to be moved into a cgroup
- *   tp_btf/sched_process_fork    a newcomer's children are newcomers; so is who is born into another cgroup
- *   tp_btf/sched_process_exec    the end of it: what is there then is the container's home
+ *   tp_btf/sched_process_fork    a entering's children are entering_tasks; so is who is born into another cgroup
+ *   tp_btf/sched_process_exec    the end of it: what is there then is the container's root_ns
  */
-#include "lib/home.bpf.h"
-#include "lib/newcomer.bpf.h"
+#include "lib/root_ns.bpf.h"
+#include "lib/entering.bpf.h"
 
-static __always_inline int mark(struct task_struct *task, struct newcomer as)
+static __always_inline int mark(struct task_struct *task, struct entering_task as)
 {
-	bpf_task_storage_get(&newcomers, task, &as, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	bpf_task_storage_get(&entering_tasks, task, &as, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	return 0;
 }
 
 static __always_inline int mark_first(struct task_struct *task, struct task_struct *sent_by)
 {
-	struct newcomer first = {.mounts = (__u64)own_mounts(sent_by)};
+	struct entering_task first = {.mounts = (__u64)own_mounts(sent_by)};
 
 	return mark(task, first);
 }
@@ -31,7 +31,7 @@ static __always_inline bool is_another(struct cgroup *from, struct cgroup *to)
 }
 
 SEC("fentry/cgroup_attach_task")
-int BPF_PROG(newcomer_attach, struct cgroup *to, struct task_struct *leader, bool threadgroup)
+int BPF_PROG(entering_attach, struct cgroup *to, struct task_struct *leader, bool threadgroup)
 {
 	struct selection *selection = selected();
 
@@ -41,28 +41,28 @@ int BPF_PROG(newcomer_attach, struct cgroup *to, struct task_struct *leader, boo
 }
 
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(newcomer_fork, struct task_struct *parent, struct task_struct *child)
+int BPF_PROG(entering_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct newcomer *newcomer = bpf_task_storage_get(&newcomers, parent, NULL, 0);
+	struct entering_task *entering = bpf_task_storage_get(&entering_tasks, parent, NULL, 0);
 	struct selection *selection = selected();
 
-	if (newcomer)
-		return mark(child, *newcomer);
+	if (entering)
+		return mark(child, *entering);
 	if (!selection || child->cgroups == parent->cgroups)
 		return 0;
 	return is_another(cgroup_of(parent, selection), cgroup_of(child, selection)) ? mark_first(child, parent) : 0;
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(newcomer_exec, struct task_struct *task)
+int BPF_PROG(entering_exec, struct task_struct *task)
 {
-	struct newcomer *newcomer = bpf_task_storage_get(&newcomers, task, NULL, 0);
+	struct entering_task *entering = bpf_task_storage_get(&entering_tasks, task, NULL, 0);
 
-	if (newcomer && is_outside(task))
-		newcomer->execs++;
-	else if (newcomer) {
-		bpf_task_storage_delete(&newcomers, task);
-		home_here();
+	if (entering && is_outside(task))
+		entering->execs++;
+	else if (entering) {
+		bpf_task_storage_delete(&entering_tasks, task);
+		root_ns_here();
 	}
 	return 0;
 }

@@ -3,18 +3,18 @@
  * The other names of a file. A bind mount, a detached mount (open_tree) and an
  * overlay whose layer is a directory of the container all show a file somewhere
  * else; but it still lies below the root of its container, or the mount that it
- * was first seen by is there, in the mount namespace of the process or at home.
+ * was first seen by is there, in the mount namespace of the process or in the root mount namespace.
  */
-#ifndef HAUBERK_ALIAS_BPF_H
-#define HAUBERK_ALIAS_BPF_H
+#ifndef HAUBERK_OTHER_NAMES_BPF_H
+#define HAUBERK_OTHER_NAMES_BPF_H
 
 #include "kernel.h"
-#include "lib/home.bpf.h"
+#include "lib/root_ns.bpf.h"
 #include "lib/path.bpf.h"
 #include "lib/scratch.bpf.h"
 #include "lib/task.bpf.h"
 
-#define ALIAS_MOUNTS (1 << 16) /* of one file system, that are looked at */
+#define OTHER_NAME_MOUNTS (1 << 16) /* of one file system, that are looked at */
 
 struct ancestor_walk {
 	struct dentry *at, *wanted; /* `at` is NULL if it is not there */
@@ -49,24 +49,24 @@ static __always_inline bool is_top(struct mount *mount)
 				   BPF_CORE_READ(parent, mnt_parent) == parent);
 }
 
-/* True if the names below @mount are those that home gives: they are asked about without it. */
-static __always_inline bool is_home_root(struct mount *mount, struct dentry *root)
+/* True if the names below @mount are those that the root mount namespace gives: they are asked about without it. */
+static __always_inline bool is_root_ns_root(struct mount *mount, struct dentry *root)
 {
 	return BPF_CORE_READ(mount, mnt.mnt_root) == root && is_top(mount);
 }
 
 /* True if @mount shows what the walk looks for, at a place that rules can mean. */
-static __always_inline bool shows(const struct alias_walk *walk, struct mount *mount)
+static __always_inline bool shows(const struct other_name_walk *walk, struct mount *mount)
 {
 	struct mnt_namespace *namespace = BPF_CORE_READ(mount, mnt_ns);
 
-	if (mount == walk->shown_by || !namespace || (namespace != walk->own && namespace != walk->home) ||
-	    is_home_root(mount, walk->root))
+	if (mount == walk->shown_by || !namespace || (namespace != walk->own && namespace != walk->root_ns) ||
+	    is_root_ns_root(mount, walk->root))
 		return false;
 	return is_below(walk->dentry, BPF_CORE_READ(mount, mnt.mnt_root));
 }
 
-static long alias_step(__u32 step, struct alias_walk *walk)
+static long other_name_step(__u32 step, struct other_name_walk *walk)
 {
 	struct list_head *link = walk->at;
 	struct mount *mount;
@@ -89,74 +89,74 @@ static long alias_step(__u32 step, struct alias_walk *walk)
 }
 
 /*
- * Begins a walk over the other names of what this program's ruling is about; 0 if
+ * Begins a walk over the other names of what this program's work is about; 0 if
  * there is no need for one. Verified once each, as in lib/rules.bpf.h.
  */
-__noinline int alias_begin(void)
+__noinline int other_name_begin(void)
 {
-	struct home home = home_here();
-	struct ruling *ruling = ruling_here();
+	struct root_mnt_ns root_ns = root_ns_here();
+	struct decision_work *work = decision_work_here();
 	struct super_block *sb;
 	struct dentry *dentry;
 	struct mount *mount;
 
-	if (!ruling)
+	if (!work)
 		return 0;
-	mount = ruling->mnt ? mount_of((struct vfsmount *)ruling->mnt) : NULL;
-	dentry = (struct dentry *)ruling->dentry;
-	/* nearly every file: its name in use is that at home */
-	if (mount && is_home_root(mount, (struct dentry *)home.root))
+	mount = work->mnt ? mount_of((struct vfsmount *)work->mnt) : NULL;
+	dentry = (struct dentry *)work->dentry;
+	/* nearly every file: its name in use is that of the root mount namespace */
+	if (mount && is_root_ns_root(mount, (struct dentry *)root_ns.root))
 		return 0;
-	ruling->aliases.dentry = dentry;
-	ruling->aliases.shown_by = mount;
-	ruling->aliases.root = (struct dentry *)home.root;
-	ruling->aliases.is_root_asked = false;
-	ruling->aliases.own = own_mounts(bpf_get_current_task_btf());
-	ruling->aliases.home = stands(&home) ? (struct mnt_namespace *)home.mounts : NULL;
+	work->other_names.dentry = dentry;
+	work->other_names.shown_by = mount;
+	work->other_names.root = (struct dentry *)root_ns.root;
+	work->other_names.is_root_asked = false;
+	work->other_names.own = own_mounts(bpf_get_current_task_btf());
+	work->other_names.root_ns = stands(&root_ns) ? (struct mnt_namespace *)root_ns.mounts : NULL;
 	sb = BPF_CORE_READ(dentry, d_sb);
 	if (bpf_core_field_exists(struct mount___chained, mnt_next_for_sb)) {
 		struct super_block___chained *chained = (struct super_block___chained *)sb;
 
-		ruling->aliases.end = NULL;
-		ruling->aliases.at = (struct list_head *)BPF_CORE_READ(chained, s_mounts);
+		work->other_names.end = NULL;
+		work->other_names.at = (struct list_head *)BPF_CORE_READ(chained, s_mounts);
 	} else {
-		ruling->aliases.end = __builtin_preserve_access_index(&sb->s_mounts);
-		ruling->aliases.at = BPF_CORE_READ(sb, s_mounts.next);
+		work->other_names.end = __builtin_preserve_access_index(&sb->s_mounts);
+		work->other_names.at = BPF_CORE_READ(sb, s_mounts.next);
 	}
 	return 1;
 }
 
-enum alias {
-	ALIAS_NONE = 0,
-	ALIAS_FOUND = 1,
-	ALIAS_UNKNOWN = 2, /* there may be more, but nobody has looked */
+enum other_name {
+	OTHER_NAME_NONE = 0,
+	OTHER_NAME_FOUND = 1,
+	OTHER_NAME_UNKNOWN = 2, /* there may be more, but nobody has looked */
 };
 
-/* Turns the ruling to the next of the names: an enum alias. */
-__noinline int alias_next(void)
+/* Turns the work to the next of the names: an enum other_name. */
+__noinline int other_name_next(void)
 {
-	struct ruling *ruling = ruling_here();
-	struct alias_walk walk;
+	struct decision_work *work = decision_work_here();
+	struct other_name_walk walk;
 
-	if (!ruling)
-		return ALIAS_NONE;
-	walk = ruling->aliases;
+	if (!work)
+		return OTHER_NAME_NONE;
+	walk = work->other_names;
 	if (!walk.is_root_asked) {
-		ruling->aliases.is_root_asked = true;
+		work->other_names.is_root_asked = true;
 		if (is_below(walk.dentry, walk.root)) {
-			ruling->mnt = 0;
-			ruling->root = (__u64)walk.root;
-			return ALIAS_FOUND;
+			work->mnt = 0;
+			work->root = (__u64)walk.root;
+			return OTHER_NAME_FOUND;
 		}
 	}
 	walk.found = NULL;
-	bpf_loop(ALIAS_MOUNTS, alias_step, &walk, 0);
-	ruling->aliases.at = walk.at;
+	bpf_loop(OTHER_NAME_MOUNTS, other_name_step, &walk, 0);
+	work->other_names.at = walk.at;
 	if (walk.found) {
-		ruling->mnt = (__u64)walk.found + bpf_core_field_offset(struct mount, mnt);
-		return ALIAS_FOUND;
+		work->mnt = (__u64)walk.found + bpf_core_field_offset(struct mount, mnt);
+		return OTHER_NAME_FOUND;
 	}
-	return walk.at && walk.at != walk.end ? ALIAS_UNKNOWN : ALIAS_NONE;
+	return walk.at && walk.at != walk.end ? OTHER_NAME_UNKNOWN : OTHER_NAME_NONE;
 }
 
 #endif
