@@ -2,12 +2,15 @@
 
 Command lines, paths and the like are the words of whoever is watched. So
 
-* they stand before everything that was decided or is known otherwise: a parser that takes ``act=Allow`` out of an
-  argument reads the true ``act`` after it, and the last one wins;
+* what was decided stands first, then what else is known, then those words: a line that is cut keeps its verdict;
+* a value holds nothing that a reader takes for a header (``CEF:0``, ``|``) or for a key that was known before it
+  (``act=``): it is shown in another way, ``CEF\\x3a0``, ``¦``, ``act:``;
 * what has a meaning in CEF is escaped, and what cannot be printed is shown as an escape: ``\\x1b``;
+* a value that is too long for its key is cut and ends with ``…``;
 * only what has the type of a key is put under it.
 """
 
+import re
 from functools import lru_cache, partial
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -57,9 +60,23 @@ _LONGEST: Final = {
 }
 """Of a value, in characters before escapes."""
 
+_CUT: Final = "…"
+"""At the end of a value that was longer."""
+
 _LONGEST_OTHER: Final = 1023
 _LONGEST_OWN: Final = 4000
 """Of keys that are ours: nobody limits them."""
+
+_KNOWN_KEYS: Final = (
+    "act", "c6a2", "c6a2Label", "c6a3", "c6a3Label", "cat", "cn1", "cn1Label", "cn2", "cn2Label", "cn3", "cn3Label", "cnt",
+    "cs1", "cs1Label", "cs2", "cs2Label", "cs3", "cs3Label", "cs4", "cs4Label", "cs5", "cs5Label", "deviceDirection",
+    "deviceExternalId", "deviceFacility", "dpid", "dpt", "dst", "dvchost", "dvcpid", "end", "externalId", "frameworkName",
+    "outcome", "proto", "reason", "rt", "shost", "spid", "spt", "src", "start", "suid", "threatAttackID",
+)  # fmt: skip
+"""Keys that no value may set again: some readers know no escapes, and take the last of two."""
+
+_LIKE_KNOWN_KEY: Final = re.compile(rf"(?<![A-Za-z])({'|'.join(_KNOWN_KEYS)})=")
+"""Readers differ in what may stand before a key; none takes one out of the middle of a word."""
 
 # as plain numbers: looking up the member of an enum costs more than what it is compared with
 _FILE: Final = int(Operation.FILE)
@@ -93,6 +110,9 @@ class Cef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     equals: Literal["escape", "colon"] = "escape"
     """colon: ``:`` for each ``=`` of a value, for receivers that do not know ``\\=``, such as Graylog's."""
 
+    pipes: Literal["replace", "keep"] = "replace"
+    """replace: ``¦`` for each ``|`` of a value, as some receivers take it for the end of a header or leave it out."""
+
     event_id: bool = True
     """With the event's ID, by which a receiver knows what it is told twice."""
 
@@ -103,16 +123,17 @@ class Cef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class _Frame(NamedTuple):
     """What nearly all events of one process have in common."""
 
-    source: str
+    numbers: str
     process: str
+    source: str
 
 
 class _Place(NamedTuple):
     """The same of one workload."""
 
-    labels: str
     names: str
-    place: str
+    node: str
+    labels: str
 
 
 class _Sort(NamedTuple):
@@ -160,8 +181,15 @@ class _Writer:
         self._with_id = settings.event_id
         self._with_attack = settings.version == 1
         self._equals = "\\=" if settings.equals == "escape" else ":"
+        self._pipe = "|" if settings.pipes == "keep" else "¦"
         self._escapes = _Escapes(
-            {ord("\\"): "\\\\", ord("="): self._equals, ord("\n"): "\\n", ord("\r"): "\\r"}
+            {
+                ord("\\"): "\\\\",
+                ord("="): self._equals,
+                ord("|"): self._pipe,
+                ord("\n"): "\\n",
+                ord("\r"): "\\r",
+            }
         )
         self._acting = ByProcess(partial(self._frame, executes=False))
         self._executing = ByProcess(partial(self._frame, executes=True))
@@ -189,30 +217,32 @@ class _Writer:
         return "".join(
             (
                 sort.opening,
-                # first what workloads say, then what is known and was decided
+                decision.action,
+                decision.policy,
+                sort.outcome,
+                f"{folded}{identity}rt={event.time_ns // 1_000_000} ",
+                place.names,
+                place.node,
+                frame.numbers,
+                self._known_addresses(flow) if flow is not NO_FLOW else "",
+                decision.tags,
+                # from here on, what people have written: first policies, then workloads
                 decision.message,
+                self._target(event, executes, flow),
+                frame.process,
                 (self._known_slot if len(resource) <= _SHORT else self._slot)("cs6", "Resource", resource),
                 (self._known_slot if len(data) <= _SHORT else self._slot)("flexString1", "Data", data),
                 frame.source,
                 place.labels,
-                self._target(event, executes, flow),
                 self._hashes(relayed, executes) if relayed else "",
-                frame.process,
-                self._known_addresses(flow) if flow is not NO_FLOW else "",
-                decision.policy,
-                place.names,
-                decision.tags,
-                place.place,
-                decision.action,
-                sort.outcome,
-                f"{folded}{identity}{sort.category}rt={event.time_ns // 1_000_000}",
+                sort.category,  # a constant last: some readers keep the blanks and escapes of a last value
             )
         ).encode()
 
     # What is known of whoever acted
 
     def _frame(self, event: Event, *, executes: bool) -> _Frame:
-        return _Frame(self._source(event), self._process(event, executes))
+        return _Frame(*self._process(event, executes), self._source(event))
 
     def _source(self, event: Event) -> str:
         if not self._is_full:
@@ -228,8 +258,8 @@ class _Writer:
             )
         )
 
-    def _process(self, event: Event, executes: bool) -> str:
-        """Who executes is the parent, and the process is what it acts on; else the process acts."""
+    def _process(self, event: Event, executes: bool) -> tuple[str, str]:
+        """Numbers and names. Who executes is the parent, and the process is what it acts on; else the process acts."""
         pair = self._known_pair
         name, parent = event.process.executable, event.parent_executable or ""
         process = pair("deviceProcessName", name)
@@ -247,7 +277,7 @@ class _Writer:
             numbers += f"cn1Label=PID cn1={event.pid} " if event.pid else ""
             numbers += f"cn2Label=PPID cn2={event.ppid} "
         user = pair("suser", event.user or "")
-        return f"{process}{_number('dvcpid', event.host_pid)}{numbers}suid={event.uid} {user}"
+        return f"{_number('dvcpid', event.host_pid)}{numbers}suid={event.uid} ", f"{process}{user}"
 
     def _place(self, event: Event) -> _Place:
         node, workload = event.node, event.workload
@@ -259,14 +289,17 @@ class _Writer:
             self._slot("cs4", "ContainerName", workload.container_name or ""),
         )
         place = (
-            self._slot("flexString2", "ContainerImage", workload.image or "") if self._is_full else "",
-            self._own("ContainerID", workload.container_id or ""),
-            self._pair("sourceServiceName", owner.name) + self._own("OwnerRef", owner.kind) if owner else "",
-            self._pair("shost", workload.pod or node.host),
-            self._pair("deviceExternalId", node.node_id or ""),
             self._pair("dvchost", node.host),
+            self._pair("deviceExternalId", node.node_id or ""),
+            self._pair("shost", workload.pod or node.host),
+            self._own("ContainerID", workload.container_id or ""),
         )
-        return _Place(self._own("Labels", labels), "".join(names), "".join(place))
+        more = (
+            self._slot("flexString2", "ContainerImage", workload.image or "") if self._is_full else "",
+            self._pair("sourceServiceName", owner.name) + self._own("OwnerRef", owner.kind) if owner else "",
+            self._own("Labels", labels),
+        )
+        return _Place("".join(names), "".join(place), "".join(more))
 
     # What is known of what was done
 
@@ -296,7 +329,7 @@ class _Writer:
         made = self._sorts[key] = _Sort(
             f"{self._head}{class_name(event)}|{noun}{verb}|{number}|",
             f"outcome={'failure' if event.error else 'success'} {reason}",
-            f"cat={operation} ",
+            f"cat={operation}",
         )
         return made
 
@@ -337,7 +370,7 @@ class _Writer:
             self._pair("msg", verdict.message),
             self._slot("cs1", "PolicyName", verdict.policy),
             tags,
-            self._pair("deviceFacility", verdict.enforcer) + self._pair("act", verdict.action),
+            self._pair("act", verdict.action) + self._pair("deviceFacility", verdict.enforcer),
         )
 
     # How it is written
@@ -352,11 +385,17 @@ class _Writer:
     def _pair(self, key: str, text: str) -> str:
         if not text:
             return ""
-        text = text[: _LONGEST.get(key) or (_LONGEST_OWN if key.startswith("KubeArmor") else _LONGEST_OTHER)]
+        longest = _LONGEST.get(key) or (_LONGEST_OWN if key.startswith("KubeArmor") else _LONGEST_OTHER)
+        if len(text) > longest:
+            text = text[: longest - len(_CUT)] + _CUT
+        if "=" in text:
+            text = _LIKE_KNOWN_KEY.sub(r"\1:", text)
         if text.isprintable():
-            text = text.replace("\\", "\\\\").replace("=", self._equals)
+            text = text.replace("\\", "\\\\").replace("=", self._equals).replace("|", self._pipe)
         else:
             text = text.translate(self._escapes)
+        if "CEF:" in text:
+            text = text.replace("CEF:", "CEF\\\\x3a")
         return f"{key}={text} "
 
 

@@ -19,8 +19,7 @@ from hauberk.formats.cef import Cef
 from hauberk.formats.names import is_execution
 from hauberk.formats.results import result_text
 from hauberk.formats.severity import severity
-from hauberk.model.event import Event, Folded, Node, Relayed
-from hauberk.model.workload import HOST
+from hauberk.model.event import Event, Folded, Relayed
 from tests.hostile import hostile_events
 
 COUNT = 4000
@@ -32,16 +31,17 @@ OURS = re.compile(r"KubeArmor[A-Z]\w*")
 
 @cache
 def lines() -> list[tuple[Event, str]]:
-    encode = Cef().make().encode
+    encode = Cef(pipes="keep").make().encode
     return [(event, encode(event).decode()) for event in hostile_events(COUNT)]
 
 
 def visible(text: str) -> str:
-    """What cannot be printed as an escape; the ends of lines CEF can carry."""
+    """What cannot be printed as an escape; the ends of lines CEF can carry. Nothing looks like a header or a key of ours."""
+    text = re.sub(r"(?<![A-Za-z])(act|outcome|cs1|cs1Label|rt|externalId)=", r"\1:", text)
     return "".join(
         c if c.isprintable() or c in "\n\r" else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
         for c in text
-    )
+    ).replace("CEF:", "CEF\\x3a")
 
 
 def texts_of(event: Event) -> Iterator[tuple[str, str]]:
@@ -127,30 +127,50 @@ def naive(line: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_no_word_forges_a_verdict() -> None:
-    for event, line in lines():
-        found = naive(line)
-        if event.verdict:
-            assert found["act"] == event.verdict.action
-        assert found["outcome"].strip() == ("failure" if event.error else "success")
-        assert found["rt"] == str(event.time_ns // 1_000_000)
-        assert line.split("|")[6] == str(severity(event))
+def first_wins(line: str) -> dict[str, str]:
+    """The same, but that the first value holds, and that a key may begin anywhere behind what is no letter."""
+    parts = re.split(r"(?<![A-Za-z])([A-Za-z]\w*)=", line.split("|", 7)[7].replace("\\=", "="))
+    return dict(reversed(list(zip(parts[1::2], parts[2::2], strict=True))))
 
 
-def test_no_word_of_a_process_forges_a_policy() -> None:
-    """Names of pods and containers are for runtimes to keep clean: those stand behind the policy."""
+def graylog(line: str) -> str:
+    """What Graylog's parser takes for the beginning of the message: the last that looks like one."""
+    found = re.search(
+        r"^((?P<timestamp>.+)\s+(?P<host>\S+)\s+).*?(?P<cs0>CEF:\d+)|^.*?(?P<cs1>CEF:\d+)", line
+    )
+    assert found
+    return line[found.start("cs0") if found["cs0"] else found.start("cs1") :]
+
+
+def pourover_fields(line: str) -> list[str]:
+    """All that pourover takes for parts of the header: what is before the last pipe."""
+    return re.split(r"(?<!\\)\|", re.match(r"(.*(?<!\\)\|){,7}(.*)", line)[0])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("header", ["", "Aug 23 18:05:48 node-1 ", "<164>Aug 23 18:05:48 node-1 "])
+def test_no_word_is_a_header(header: str) -> None:
+    """Nothing but the beginning looks like one, to readers that look for the last."""
     encode = Cef().make().encode
     for event in hostile_events(1000):
-        if event.verdict:
-            tame = replace(
-                event,
-                workload=HOST,
-                node=Node("node-1"),
-                verdict=replace(event.verdict, tags=()),
-                relayed=None,
-            )
+        line = encode(event).decode()
 
-            assert naive(encode(tame).decode())["cs1"] == event.verdict.policy
+        assert graylog(header + line) == line
+        assert len(pourover_fields(line)) == 8
+        assert line.count("CEF:") == 1
+
+
+def test_no_word_forges_what_is_known() -> None:
+    """Whichever value of two a reader takes, it takes ours."""
+    for event, line in lines():
+        for found in (naive(line), first_wins(line)):
+            if event.verdict:
+                assert found["act"].strip() == event.verdict.action
+                assert found["cs1"].strip() == event.verdict.policy
+                assert found["deviceFacility"].strip() == event.verdict.enforcer
+            assert found["outcome"].strip() == ("failure" if event.error else "success")
+            assert found["rt"].strip() == str(event.time_ns // 1_000_000)
+            assert found["suid"].strip() == str(event.uid)
+        assert line.split("|")[6] == str(severity(event))
 
 
 @given(st.from_type(Event))
@@ -167,9 +187,9 @@ def test_long_values_are_cut(event: Event) -> None:
     long = replace(event, source="=" * 100_000, resource="\\" * 5000)
     found = cefp.parse(Cef().make().encode(long).decode())["extension"]
 
-    assert found["cs6"] == "\\" * 4000
-    assert found["filePath"] == "\\" * 1023
-    assert found["KubeArmorSource"] == "=" * 4000
+    assert found["cs6"] == "\\" * 3999 + "…"
+    assert found["filePath"] == "\\" * 1022 + "…"
+    assert found["KubeArmorSource"] == "=" * 3999 + "…"
 
 
 def test_folded_alerts_have_ids_of_their_own(alert: Event) -> None:
