@@ -43,6 +43,9 @@ _CATEGORIES: Final = {
     Operation.SYSCALL: "process",
     Operation.CAPABILITIES: "process",
 }
+_OF_DECISIONS: Final = "intrusion_detection"
+"""Of alerts: what was allowed or denied is no type of a process or a file."""
+
 _CREATES: Final = {"creat", "mkdir", "mkdirat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat",
                    "file_mknod", "file_mkdir", "file_link", "file_symlink"}  # fmt: skip
 _DELETES: Final = {"unlink", "unlinkat", "rmdir", "file_unlink", "file_rmdir"}
@@ -143,10 +146,16 @@ class _Writer:
             self._kinds.clear()
         is_own = not (event.relayed and event.relayed.operation)
         denied = event.error in _DENIED or (verdict is not None and verdict.action == Action.BLOCK)
+        categories = [_CATEGORIES[event.operation] if is_own else "host"]
+        if verdict:
+            categories.append(_OF_DECISIONS)
+        types = [_type(event, call) if is_own else "info"]
+        if verdict or (denied and categories == ["network"]):
+            types.append("denied" if denied else "allowed")
         fields: Fields = {
             "kind": "alert" if verdict else "event",
-            "category": [_CATEGORIES[event.operation] if is_own else "host"],
-            "type": [_type(event, call), *(["denied"] if denied else ["allowed"] if verdict else [])],
+            "category": categories,
+            "type": types,
             "module": "kubearmor",
             "dataset": "kubearmor.alerts" if verdict else "kubearmor.logs",
             "code": class_name(event),

@@ -75,7 +75,7 @@ _INVOKE: Final = 4
 class Ocsf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of this format."""
 
-    version: Literal["1.6.0", "1.7.0", "1.8.0"] = "1.8.0"
+    version: Literal["1.6.0", "1.7.0", "1.8.0", "1.9.0"] = "1.9.0"
     """Of the schema. What is written is valid in all of these."""
 
     alerts: Literal["activity", "finding"] = "activity"
@@ -187,6 +187,8 @@ class _Writer:
             "severity_id": _severity(event),
             "status_id": 2 if event.error else 1,
         }
+        if number == _ELSE:  # the schema wants a name for what it has no number for
+            fields["activity_name"] = call or operation_name(event)
         if event.error:
             fields["status_code"] = errno.errorcode.get(event.error, str(event.error))
             fields["status_detail"] = result_name(event)
