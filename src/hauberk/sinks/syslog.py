@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from hauberk.errors import SinkError, SinkRefused
 from hauberk.formats import Format
+from hauberk.formats.limit import within
 from hauberk.formats.syslog import Facility, Style, counted, framed
 from hauberk.sinks import Message
 from hauberk.sinks.tls import Tls, warn_of_plain_text
@@ -71,9 +72,17 @@ class Syslog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls != Tls() and parts.scheme != "tls":
             raise ValueError(f"`tls` is of no use with {parts.scheme}://; write tls://{parts.hostname}")
 
+    @property
+    def limit_bytes(self) -> int:
+        """Of a message; 0: none."""
+        return self.max_bytes or (_DATAGRAM_BYTES if urlsplit(self.url).scheme == "udp" else 0)
+
     def wrap(self, form: Format) -> Format:
-        """With the header of syslog before every message."""
-        return framed(form, self.header, facility=self.facility, app_name=self.app_name)
+        """With the header of syslog before every message, and no longer than messages may be."""
+        wrapped = framed(form, self.header, facility=self.facility, app_name=self.app_name)
+        if self.limit_bytes and self.too_long == "cut":
+            return within(wrapped, self.limit_bytes)
+        return wrapped
 
     def open(self, form: Format, warn: Callable[[str], None]) -> "StreamSink | DatagramSink":
         parts = urlsplit(self.url)
@@ -81,10 +90,8 @@ class Syslog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         address = (parts.hostname or "", _port(parts))
         if parts.scheme != "tls":
             warn_of_plain_text(where, address[0], warn)
-        is_stream = parts.scheme != "udp"
-        limit = self.max_bytes or (0 if is_stream else _DATAGRAM_BYTES)
-        length = _Length(where, limit, self.too_long == "cut", warn)
-        if not is_stream:
+        length = _Length(where, self.limit_bytes, self.too_long == "cut", warn)
+        if parts.scheme == "udp":
             return DatagramSink(where, address, length)
         return StreamSink(
             where,
