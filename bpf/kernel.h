@@ -58,6 +58,7 @@ struct hlist_head {
 };
 
 struct super_block {
+	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
 	struct list_head s_mounts;
@@ -67,7 +68,9 @@ struct inode {
 	__u16 i_mode;
 	kuid_t i_uid;
 	struct super_block *i_sb;
+	unsigned long i_ino;
 	struct hlist_head i_dentry;
+	void *i_private;
 };
 
 struct pid;
@@ -145,7 +148,12 @@ struct fs_struct {
 	struct path pwd;
 };
 
+struct proc_ns_operations {
+	const char *name;
+};
+
 struct ns_common {
+	const struct proc_ns_operations *ops;
 	__u32 inum;
 };
 

@@ -34,6 +34,8 @@ static __always_inline bool describe(struct access *access, struct file *file)
 	access->inode = inode;
 	access->mnt = mnt;
 	access->dentry = dentry;
+	if (is_nameless(dentry)) /* a pipe, a socket, a memfd: no path that a rule could mean */
+		return false;
 	if (!(BPF_CORE_READ(file, f_mode) & (FMODE_BACKING | FMODE_NOACCOUNT)))
 		return true;
 	if (bpf_core_field_exists(struct backing_file, user_path))
@@ -84,9 +86,6 @@ static __always_inline int judge_write(__u16 hook, struct file *file)
 
 	if (!is_asked(CLASS_FILE) || !describe(&access, file))
 		return 0;
-	/* pipes and sockets have no path that a rule could mean */
-	if (BPF_CORE_READ(file, f_path.dentry, d_parent) == access.dentry)
-		return 0;
 	return judge_for_hook(&access);
 }
 
@@ -122,7 +121,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long asked, unsigned lon
 	access.mnt = BPF_CORE_READ(file, f_path.mnt);
 	access.dentry = BPF_CORE_READ(file, f_path.dentry);
 	access.inode = BPF_CORE_READ(file, f_inode);
-	if ((protection & PROT_WRITE) && (flags & MAP_SHARED)) {
+	if ((protection & PROT_WRITE) && (flags & MAP_SHARED) && !is_nameless(access.dentry)) {
 		access.of = CLASS_FILE;
 		access.reporting = REPORT_DENIED;
 		access.writes = true;

@@ -24,9 +24,10 @@ static __always_inline int keep(__u32 which, struct vfsmount *mnt, struct dentry
 	if (!bpf_task_storage_get(&pendings, task, NULL, 0))
 		return 0;
 	named = bpf_task_storage_get(&nameds, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!named || named->starts[which]) /* the first is the caller's; others come from file systems below */
+	if (!named || named->known[which]) /* the first is the caller's; others come from file systems below */
 		return 0;
 	named->starts[which] = path_build(&named->paths[which], mnt, dentry, &flags);
+	named->known[which] = named->starts[which] < PATH_SIZE;
 	named->flags |= flags;
 	return 0;
 }

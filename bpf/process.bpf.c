@@ -119,7 +119,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		scratch->record.flags |= of_argv;
 		add_built_path(start, ITEM_EXECUTABLE, 0);
 		decision = decide_exec(start, size > sizeof(struct item) ? size - sizeof(struct item) : 0, of_path);
-		if (!BPF_CORE_READ(executable, f_path.dentry, d_hash.pprev))
+		if (is_deleted(BPF_CORE_READ(executable, f_path.dentry)))
 			scratch->record.flags |= RECORD_DELETED;
 	}
 	add_place(task);

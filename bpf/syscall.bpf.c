@@ -96,7 +96,7 @@ __noinline int add_named(__u32 slot)
 		if (syscall->arguments[i] != ARGUMENT_PATH || path > 1)
 			continue;
 		start = named->starts[path & 1];
-		if (start && start <= PATH_SIZE)
+		if (named->known[path & 1] && start < PATH_SIZE)
 			add_bytes(scratch, ITEM_OBJECT, i, &named->paths[path & 1].bytes[start & (PATH_SIZE - 1)],
 				  PATH_SIZE - start);
 		path++;
@@ -157,7 +157,7 @@ __noinline int find_object(__u32 slot)
 	work->file_start = start;
 	unwanted = selection->prefix_size && !path_wanted(selection, &scratch->path, start);
 	add_built_path(start, ITEM_OBJECT, 0);
-	if (!BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
+	if (is_deleted(BPF_CORE_READ(file, f_path.dentry)))
 		scratch->record.flags |= RECORD_DELETED;
 	return unwanted;
 }
@@ -181,7 +181,7 @@ __noinline int describe_call(__u32 slot)
 	} else if (pending && has_strings(pending, syscall)) {
 		add_raw(scratch, pending->items, pending->size);
 		scratch->record.flags |= pending->flags;
-	} else if (!work->file) {
+	} else if (work->file_start == PATH_SIZE) { /* no file, or none whose path could be read */
 		if (syscall->at_entry && syscall->object != OBJECT_IMAGE)
 			scratch->record.flags |= RECORD_LATE;
 		add_arguments(slot);

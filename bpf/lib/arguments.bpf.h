@@ -38,7 +38,8 @@ struct {
 
 /* What the kernel made of the paths of a call in progress; see named.bpf.c. */
 struct named {
-	__u32 starts[2]; /* of each path in its buffer; 0: none */
+	__u32 starts[2]; /* of each path in its buffer */
+	bool known[2];
 	__u32 flags;
 	struct path_buffer paths[2];
 };

@@ -138,7 +138,7 @@ __noinline int named_path(__u32 path)
 	if (!named || !work || !scratch || path > 1)
 		return 0;
 	start = named->starts[path & 1];
-	if (!start || start >= PATH_SIZE)
+	if (!named->known[path & 1] || start >= PATH_SIZE)
 		return 0;
 	bpf_probe_read_kernel(scratch->path.bytes, PATH_SIZE, named->paths[path & 1].bytes);
 	work->question.start = start;
@@ -247,7 +247,7 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 		if (syscall->object != OBJECT_OPENED || !is_protected(file, work->question.of))
 			return 0;
 		work->question.met |= CONDITION_READ;
-	} else if (path && work->file_start < PATH_SIZE) {
+	} else if (path && file) {
 		return 0;
 	}
 	question_describe(&work->question, bpf_get_current_task_btf(), file ? BPF_CORE_READ(file, f_inode) : NULL);
@@ -264,8 +264,10 @@ __noinline int ask_about_call(__u32 slot, __u32 traced, __u32 number)
 		return ask_about_socket(work, slot);
 	} else if (syscall->operation != OPERATION_FILE || !(traced & 1 << CLASS_FILE)) {
 		return 0;
+	} else if (file && is_nameless(BPF_CORE_READ(file, f_path.dentry))) { /* no path that a rule could mean */
+		return 0;
 	}
-	if (work->file_start < PATH_SIZE) {
+	if (file) {
 		work->question.start = work->file_start;
 		work->question.unreadable = !!(scratch->record.flags & (RECORD_CUT | RECORD_UNREADABLE));
 		if (syscall->object == OBJECT_OPENED && !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))

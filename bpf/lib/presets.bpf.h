@@ -20,6 +20,8 @@ static __always_inline bool is_fileless(const struct path_buffer *path, __u32 st
 {
 	__u64 head[2] = {};
 
+	if (start >= PATH_SIZE) /* there is none */
+		return false;
 	bpf_probe_read_kernel(head, 9, &path->bytes[start & (PATH_SIZE - 1)]);
 	return (head[0] & 0xffffffffffffULL) == MEMFD ||
 	       ((head[0] == DEV_SHM || head[0] == RUN_SHM) && (head[1] & 0xff) == '/');
