@@ -15,7 +15,7 @@ BPF_HEADERS := $(wildcard bpf/*.h bpf/lib/*.h)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -std=gnu17 -target bpf -mcpu=v3 \
 	-D__TARGET_ARCH_x86 -idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf
 
-.PHONY: manifests wheel run test check bpf abi proto test-kernel test-guest bench clean system venv
+.PHONY: manifests wheel run test check bpf abi proto bench clean system venv lock test-versions bpf-tests actors
 
 run: venv bpf ## start the agent on this machine; ARGS="..." are passed on
 	@$(BIN)/hauberk agent $(ARGS)
@@ -74,11 +74,20 @@ build/system.stamp: tools/install_system.sh
 	@mkdir -p build && touch $@
 
 venv: $(VENV)/stamp
-$(VENV)/stamp: pyproject.toml build/system.stamp
+$(VENV)/stamp: pyproject.toml requirements.lock build/system.stamp
 	@echo "  venv $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+lock: venv ## write requirements.lock and tools/receivers.lock anew, with what is newest now
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade --quiet --output-file requirements.lock
+	$(BIN)/python tools/receivers.py lock
+
+test-versions: venv bpf ## the tests that need no kernel, with the oldest and the newest of each dependency
+	@$(BIN)/python tools/versions.py
 
 clean:
 	rm -rf build $(OBJECTS) $(VENV) tests/actors/build

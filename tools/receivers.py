@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The receivers that tests send to: rsyslog from the distribution, Kafka from Maven Central.
 
-    python3 tools/receivers.py prepare    fetch what is missing
+    python3 tools/receivers.py prepare    fetch what is missing; refuse what is not as tools/receivers.lock has it
+    python3 tools/receivers.py lock       fetch anew and write tools/receivers.lock
 
 Nothing is installed that would run by itself: rsyslog is unpacked under build/receivers, where its libraries and
 Kafka's lie too. Java and Maven are installed from the distribution. Tests of the tier `receivers` skip what is not here.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -18,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build/receivers"
 RSYSLOG = CACHE / "rsyslog"
 KAFKA = CACHE / "kafka"
+LOCK = ROOT / "tools/receivers.lock"
+"""SHA-256 and name of each library, as `sha256sum --check` reads it."""
+
 KAFKA_VERSION = "4.1.1"
 RSYSLOG_PACKAGES = ("rsyslog", "rsyslog-gnutls", "libestr0", "libfastjson4", "liblognorm5")
 TIMEOUT_S = 900
@@ -102,6 +107,20 @@ def prepare_kafka() -> None:
         "-DincludeScope=runtime",
         cwd=KAFKA,
     )
+
+
+def fingerprints() -> str:
+    """What LOCK should say of the libraries that were fetched."""
+    libraries = sorted((KAFKA / "lib").iterdir())
+    return "".join(f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}\n" for each in libraries)
+
+
+def check_kafka() -> None:
+    """Refuse libraries that are not those of LOCK."""
+    found, wanted = set(fingerprints().splitlines()), set(LOCK.read_text().splitlines())
+    if found != wanted:
+        names = ", ".join(sorted({line.partition("  ")[2] for line in found ^ wanted}))
+        sys.exit(f"receivers: not as {LOCK.relative_to(ROOT)} has it: {names}. `make lock` writes it anew")
     (KAFKA / "complete").touch()
 
 
@@ -117,9 +136,22 @@ def prepare() -> None:
         prepare_rsyslog()
     if not kafka():
         prepare_kafka()
+        check_kafka()
+
+
+def lock() -> None:
+    """Write LOCK by what the repository has now."""
+    apt_packages()
+    prepare_kafka()
+    LOCK.write_text(fingerprints())
+    check_kafka()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["prepare"]:
-        sys.exit(__doc__)
-    prepare()
+    match sys.argv[1:]:
+        case ["prepare"]:
+            prepare()
+        case ["lock"]:
+            lock()
+        case _:
+            sys.exit(__doc__)

@@ -202,7 +202,8 @@ def test_damaged_before_start(tmp_path: Path, damage: bytes) -> None:
     again.save([Numbered().run(2)])
 
     assert 1 == len(said)
-    assert "a.db is damaged (file is not a database), and set aside as" in said[0]
+    assert "a.db is damaged (" in said[0]
+    assert "), and set aside as" in said[0]
     assert 1 == len(list((tmp_path / "spool").glob("a.db.aside-*")))
     assert [2] == drain(again, "telemetry")
 
@@ -220,7 +221,7 @@ def test_damaged_meanwhile(tmp_path: Path) -> None:
         file.seek(8_192)
         file.write(b"\xff" * (path.stat().st_size - 8_192))
     with pytest.raises(
-        SpoolError, match=r"is damaged \(.*malformed.*set aside as .*; 300 messages"
+        SpoolError, match=r"is damaged \(.*set aside as .*; 300 messages"
     ) as caught:
         spool.load("telemetry", 100)
 
