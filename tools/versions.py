@@ -34,13 +34,16 @@ def test(name: str) -> bool:
         UV, "pip", "install", "--quiet", "--upgrade", "--resolution", RESOLUTIONS[name], "--editable", ".[dev]",
         environment=environment,
     )  # fmt: skip
-    passed = made and run(str(environment / "bin/python"), "-m", "pytest", "-q", *TESTS, environment=environment)
+    passed = made and run(
+        str(environment / "bin/python"), "-m", "pytest", "-q", *TESTS, environment=environment
+    )
     print(f"== {name} versions: {'passed' if passed else 'FAILED'}", flush=True)
     return passed
 
 
 def main() -> int:
-    return 0 if all([test(name) for name in RESOLUTIONS]) else 1
+    passed = [test(name) for name in RESOLUTIONS]
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -220,9 +220,7 @@ def test_damaged_meanwhile(tmp_path: Path) -> None:
     with path.open("r+b") as file:  # all but the first pages
         file.seek(8_192)
         file.write(b"\xff" * (path.stat().st_size - 8_192))
-    with pytest.raises(
-        SpoolError, match=r"is damaged \(.*set aside as .*; 300 messages"
-    ) as caught:
+    with pytest.raises(SpoolError, match=r"is damaged \(.*set aside as .*; 300 messages") as caught:
         spool.load("telemetry", 100)
 
     assert 300 == caught.value.lost
