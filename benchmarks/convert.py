@@ -154,7 +154,8 @@ def run() -> None:
 def _convert(log: bytes, name: str) -> float:
     form, done = FORMATS.load(name)().make(), Conversion()
     begin = time.process_time_ns()
-    convert(io.BytesIO(log), read_line, form, lambda _: None, lambda _: None, done, fallback_ns=0)
+    nothing: Callable[[object], None] = lambda _: None  # noqa: E731
+    convert(io.BytesIO(log), read_line, form, nothing, nothing, nothing, done, fallback_ns=0)
     spent = time.process_time_ns() - begin
     assert done == Conversion(EVENTS, 0)
     return EVENTS / spent * 1e9

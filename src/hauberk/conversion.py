@@ -42,6 +42,8 @@ class Conversion(msgspec.Struct):
 
     events: int = 0
     rejected: int = 0
+    damaged: int = 0
+    """Of the events, those that have a field that could not be read."""
 
 
 def convert(
@@ -50,6 +52,7 @@ def convert(
     form: Format,
     write: Callable[[bytes], None],
     reject: Callable[[Rejected], None],
+    warn: Callable[[Rejected], None],
     done: Conversion,
     *,
     fallback_ns: int,
@@ -57,7 +60,8 @@ def convert(
     """Write every event of `source`, and count in `done`; empty lines are passed over.
 
     `read` makes an event of a line, given the time for one that says none, or raises DecodeError. Such a line
-    happened when the line before it did; before the first that has a time, at `fallback_ns`.
+    happened when the line before it did; before the first that has a time, at `fallback_ns`. `warn` is called with
+    a line that is an event but for some fields.
     """
     gc.set_threshold(_GC_THRESHOLD)
     encode, join = form.encode, form.join
@@ -74,6 +78,9 @@ def convert(
                     reject(Rejected(number, line, str(error)))
                 continue
             time_ns = event.time_ns
+            if event.relayed and event.relayed.unread:
+                done.damaged += 1
+                warn(Rejected(number, line, "; ".join(event.relayed.unread)))
             messages.append(encode(event))
         if messages:
             write(join(messages))

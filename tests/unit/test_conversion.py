@@ -37,6 +37,7 @@ def run(pieces: Iterable[bytes]) -> tuple[bytes, list[Rejected], Conversion]:
         FORM,
         lambda content: void(written.write(content)),
         rejected.append,
+        rejected.append,
         done,
         fallback_ns=7,
     )
@@ -86,6 +87,7 @@ def test_line_without_a_time_happened_after_the_one_before() -> None:
         Pieces([bare, ONE + b"\n" + bare]),
         read,
         FORM,
+        lambda _: None,
         lambda _: None,
         lambda _: None,
         Conversion(),

@@ -81,13 +81,16 @@ def convert(
         keep = stack.enter_context(_writing(str(rejects), None)) if rejects else None
         bar = stack.enter_context(_progress(names))
 
-        def reject(name: str, bad: Rejected) -> None:
+        def warn(name: str, bad: Rejected) -> None:
             nonlocal shown
             shown += 1
             if shown <= _SHOWN:
                 bar.say(f"hauberk: {printable_text(name)}:{bad.number}: {printable_text(bad.reason)}")
             elif shown == _SHOWN + 1:
                 bar.say("hauberk: there are more bad lines, which are counted but not named")
+
+        def reject(name: str, bad: Rejected) -> None:
+            warn(name, bad)
             if keep:
                 keep(bad.line + b"\n")
 
@@ -99,11 +102,15 @@ def convert(
                     form,
                     write,
                     partial(reject, name),
+                    partial(warn, name),
                     done,
                     fallback_ns=fallback_ns,
                 )
     kept = f", kept in {printable_text(str(rejects))}" if rejects and done.rejected else ""
-    sys.stderr.write(f"hauberk: {done.events:,} events converted, {done.rejected:,} lines rejected{kept}\n")
+    partly = f" ({done.damaged:,} without a field that could not be read)" if done.damaged else ""
+    sys.stderr.write(
+        f"hauberk: {done.events:,} events converted{partly}, {done.rejected:,} lines rejected{kept}\n"
+    )
     if done.rejected:
         raise typer.Exit(DecodeError.exit_code)
 

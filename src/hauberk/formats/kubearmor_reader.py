@@ -9,14 +9,15 @@ The spellings are
   which is then made of `Data` and `Resource`.
 
 An event says the same whichever way it was spelled. What it has no place for is in `Relayed`; what it loses is in
-docs/convert.md.
+docs/convert.md. A field of a wrong type costs itself only: `Relayed.unread` names it.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
@@ -145,13 +146,99 @@ def read_line(line: bytes, fallback_ns: int = 0) -> Event:
     """
     is_of_file = line.startswith((b'{"timestamp"', b'{"updatedTime"'))
     first, second = (_read_file, _read_feed) if is_of_file else (_read_feed, _read_file)
+    sequence = int.from_bytes(hashlib.sha256(line).digest()[:8])
     try:
-        told = first(line)
-        if not (told.operation or told.type):
-            told = second(line)
-        return _event(told, int.from_bytes(hashlib.sha256(line).digest()[:8]), fallback_ns)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        try:
+            told = first(line)
+            if not (told.operation or told.type):
+                told = second(line)
+            return _event(told, sequence, fallback_ns, ())
+        except (msgspec.ValidationError, _WrongField):
+            told, unread = _read_each(line)
+            return _event(told, sequence, fallback_ns, unread)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise DecodeError(f"no event of KubeArmor's: {error}") from None
+
+
+class _WrongField(ValueError):
+    """A field holds what it cannot."""
+
+
+_OBJECTS: Final = ("owner", "event_data", "exec_event")
+_FIELDS: Final = {
+    name: field
+    for kind in (_FileLine, Line)
+    for field in msgspec.structs.fields(kind)
+    for name in (field.encode_name, field.encode_name.lower())
+}
+"""By each spelling of their names."""
+
+_Unread: TypeAlias = tuple[str, ...]
+
+
+def _read_each(line: bytes) -> tuple[Line, _Unread]:
+    """The fields of a line one by one; and why those that are missing could not be read."""
+    given = msgspec.json.decode(line)
+    if not isinstance(given, dict):
+        raise ValueError("it is no object")
+    read: dict[str, Any] = {}
+    unread: list[str] = []
+    for key, value in given.items():
+        field = _FIELDS.get(key) or _FIELDS.get(key.lower())
+        if field is None or value is None or field.name in read:
+            continue
+        try:
+            if field.name in _OBJECTS:
+                texts = _texts_within(value, unread, key)
+                read[field.name] = msgspec.Raw(msgspec.json.encode(texts))
+            else:
+                read[field.name] = _value(field, value)
+        except ValueError as error:  # msgspec's is one too
+            unread.append(f"{key}: {error}")
+    return Line(**read), tuple(unread)
+
+
+def _texts_within(given: Any, unread: list[str], key: str) -> dict[str, str]:
+    """The texts of an object; what else is in it goes to `unread`."""
+    if not isinstance(given, dict):
+        raise _WrongField(f"{type(given).__name__} is no object")
+    texts = {}
+    for name, value in given.items():
+        try:
+            if value is not None:
+                texts[name] = _text(value)
+        except _WrongField as error:
+            unread.append(f"{key}.{name[:_LONG]}: {error}")
+    return texts
+
+
+_LONG: Final = 64
+"""Of a name in a message, in characters."""
+
+
+def _value(field: msgspec.structs.FieldInfo, value: Any) -> Any:
+    if field.type is str:
+        text = _text(value)
+        if text and field.name == "updated_time":
+            _moment(text)
+        return text
+    if field.name == "a_tags" and isinstance(value, list):
+        return tuple(_text(each) for each in value if each is not None)
+    read = msgspec.convert(value, field.type, strict=False)
+    if field.name == "severity":
+        _severity(read)
+    return read
+
+
+def _text(value: Any) -> str:
+    """A value that should have been a text, if it has one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return str(value)
+    raise _WrongField(f"{type(value).__name__} is no text")
 
 
 def read_mapping(fields: Mapping[str, Any], fallback_ns: int = 0) -> Event:
@@ -166,15 +253,19 @@ def read_mapping(fields: Mapping[str, Any], fallback_ns: int = 0) -> Event:
 _NUMBERS: Final = {name: Operation(number) for number, name in enumerate(OPERATIONS[: Operation.COUNT])}
 _CONTAINER_TYPES: Final = {"ContainerLog", "MatchedPolicy"}
 _HOST_TYPES: Final = {"HostLog", "MatchedHostPolicy"}
+_LOG_TYPES: Final = {"ContainerLog", "HostLog"}
 _ALERT_TYPES: Final = {"MatchedPolicy", "MatchedHostPolicy", "MatchedNetworkPolicy", "SystemEvent"}
 
 
-def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
+def _event(told: Line, sequence: int, fallback_ns: int, unread: _Unread) -> Event:
     kind, operation = told.type, _NUMBERS.get(told.operation, Operation.SYSCALL)
     if not told.operation:
         if kind == "Message":
             raise ValueError("it is a message of the daemon")
-        raise ValueError("it names no Operation")
+        if not (kind or told.policy_name or told.process_name):
+            raise ValueError("it names no Operation")
+        if not any(each.lower().startswith("operation:") for each in unread):
+            unread = (*unread, "Operation: missing")
     workload = _workload(
         (told.container_id or None) if kind not in _CONTAINER_TYPES else told.container_id,
         told.container_name,
@@ -184,7 +275,8 @@ def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
         told.labels,
         _owner(bytes(told.owner)),
     )
-    is_alert = kind in _ALERT_TYPES if kind else bool(told.policy_name or told.action)
+    # whatever a type is called that we do not know: what has a policy or an action was decided
+    is_alert = kind in _ALERT_TYPES or (kind not in _LOG_TYPES and bool(told.policy_name or told.action))
     verdict = None
     if is_alert:
         tags = told.a_tags if told.a_tags else tuple(told.tags.split(",")) if told.tags else ()
@@ -221,7 +313,7 @@ def _event(told: Line, sequence: int, fallback_ns: int) -> Event:
         verdict,
         _session(bytes(told.exec_event)),
         folded,
-        _relayed(told, workload, is_alert, error),
+        _relayed(told, workload, is_alert, error, unread),
     )
 
 
@@ -308,12 +400,12 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"UpdatedTime {text!r} is no time") from None
+        raise _WrongField(f"{text!r} is no time") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     seconds = int(moment.replace(microsecond=0).timestamp())
     if seconds < 0:
-        raise ValueError(f"{text} is before 1970")
+        raise _WrongField(f"{text} is before 1970")
     return seconds * 1_000_000_000 + moment.microsecond * 1000
 
 
@@ -324,13 +416,28 @@ def _moment(text: str) -> int:
 def _verdict(
     policy: str, action: str, enforcer: str, severity: str | int, tags: tuple[str, ...], message: str
 ) -> Verdict:
-    digits = str(severity)
-    number = int(digits) if digits.isdecimal() else 0 if not digits else -1
-    if not 0 <= number <= 10:
-        raise ValueError(f"Severity {severity!r} is no number from 1 to 10")
     return Verdict(
-        policy=policy, action=action, enforcer=enforcer, severity=number, tags=tags, message=message
+        policy=policy,
+        action=action,
+        enforcer=enforcer,
+        severity=_severity(severity),
+        tags=tags,
+        message=message,
     )
+
+
+def _severity(told: str | int) -> int:
+    digits = str(told)
+    number = (
+        int(digits)
+        if digits.isascii() and digits.isdecimal() and len(digits) < 4
+        else 0
+        if not digits
+        else -1
+    )
+    if not 0 <= number <= 10:
+        raise _WrongField(f"{told!r} is no number from 1 to 10")
+    return number
 
 
 def _unfold(details: dict[str, str]) -> tuple[dict[str, str], Folded | None]:
@@ -373,7 +480,7 @@ def _told_details(content: bytes) -> tuple[bool, dict[str, str]]:
     """Whether it was spelled as we do, and what it says. Events share it: who wants another makes another."""
     told = _texts_of(content) or {}
     if not told or not next(iter(told))[:1].isupper():
-        return True, told
+        return True, _with_our_call(told)
     return False, _respelled(told)
 
 
@@ -388,10 +495,14 @@ def _respelled(told: dict[str, str]) -> dict[str, str]:
     for key, value in told.items():
         ours = key[:1].lower() + key[1:]
         details[_OUR_KEYS.get(ours, ours)] = value
+    return _with_our_call(details)
+
+
+def _with_our_call(details: dict[str, str]) -> dict[str, str]:
+    """With the call as we write it: ``openat`` for ``SYS_OPENAT``."""
     for hook in _HOOKS:
         if hook in details:
-            details[hook] = details[hook].removeprefix("SYS_").lower()
-            break
+            return {**details, hook: details[hook].removeprefix("SYS_").lower()}
     return details
 
 
@@ -418,10 +529,10 @@ def _address_pairs(resource: str) -> dict[str, str]:
 # What there is no place for
 
 
-def _relayed(told: Line, workload: Workload, is_alert: bool, error: int) -> Relayed | None:
+def _relayed(told: Line, workload: Workload, is_alert: bool, error: int, unread: _Unread) -> Relayed | None:
     expected = _HOST_TYPES if workload.is_host else _CONTAINER_TYPES
     has_type = told.type and (told.type not in expected or (told.type in _ALERT_TYPES) != is_alert)
-    has_operation = told.operation not in _NUMBERS
+    has_operation = told.operation and told.operation not in _NUMBERS
     has_result = error and result_text(error) != told.result
     if not (
         has_type
@@ -437,6 +548,7 @@ def _relayed(told: Line, workload: Workload, is_alert: bool, error: int) -> Rela
         or told.cluster_id
         or told.tenant_id
         or told.component_name
+        or unread
     ):
         return None
     return Relayed(
@@ -453,4 +565,5 @@ def _relayed(told: Line, workload: Workload, is_alert: bool, error: int) -> Rela
         cluster_id=told.cluster_id,
         component_name=told.component_name,
         tenant_id=told.tenant_id,
+        unread=unread,
     )

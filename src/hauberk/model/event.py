@@ -60,6 +60,9 @@ class Relayed(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str = ""
     """What a hosted service has added."""
 
+    unread: tuple[str, ...] = ()
+    """What could not be read of it: a field's name and why, in words."""
+
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Something a workload did; without a verdict it is telemetry (a log)."""

@@ -243,19 +243,106 @@ def test_mapping_says_the_same() -> None:
         (b"{}", "no Operation"),
         (b"hello", "no event of KubeArmor's: ."),
         (b'{"Operation":"File","Resource":"\xff"}', "no event of KubeArmor's: ."),
-        (line(HostPID="many"), "HostPID"),
-        (line(HostPID=1 << 40), "HostPID"),
-        (line(Timestamp=-1), "Timestamp"),
-        (line(UpdatedTime="yesterday"), "yesterday"),
-        (line(UpdatedTime="1900-01-01T00:00:00Z"), "before 1970"),
-        (line(Type="MatchedHostPolicy", Severity="11"), "Severity '11'"),
-        (line(Type="MatchedHostPolicy", Severity="high"), "high"),
         (json.dumps({"Type": "Message", "Message": "started"}).encode(), "message of the daemon"),
     ],
 )
 def test_what_is_no_event(wrong: bytes, problem: str) -> None:
     with pytest.raises(DecodeError, match=problem):
         read_line(wrong)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unread"),
+    [
+        ({"HostPID": "many"}, "HostPID: "),
+        ({"HostPID": 1 << 40}, "HostPID: "),
+        ({"Timestamp": -1}, "Timestamp: "),
+        ({"UpdatedTime": "yesterday"}, "UpdatedTime: 'yesterday' is no time"),
+        ({"UpdatedTime": "1900-01-01T00:00:00Z"}, "UpdatedTime: 1900-01-01T00:00:00Z is before 1970"),
+        (
+            {"Severity": "11", "PolicyName": "p", "Type": "MatchedPolicy"},
+            "Severity: '11' is no number from 1 to 10",
+        ),
+        ({"Severity": "high", "PolicyName": "p", "Type": "MatchedPolicy"}, "Severity: 'high' is no number"),
+        ({"PodName": {"a": 1}}, "PodName: dict is no text"),
+        ({"EventData": {"a": ["b"], "syscall": "openat"}}, "EventData.a: list is no text"),
+        ({"EventData": 7}, "EventData: int is no object"),
+        ({"ATags": 7, "Type": "MatchedPolicy"}, "ATags: "),
+        ({"Operation": 7.5e300}, None),
+        ({"Operation": ["File"]}, "Operation: "),
+    ],
+)
+def test_wrong_field_costs_itself_only(fields: dict[str, Any], unread: str | None) -> None:
+    event = read_line(line(**{"Resource": "/etc/passwd", "Data": "syscall=SYS_OPENAT"} | fields))
+
+    assert event.resource == "/etc/passwd"
+    assert (event.time_ns > 0) == ("Timestamp" not in fields)
+    assert unread is None or (event.relayed and event.relayed.unread[0].startswith(unread))
+
+
+@pytest.mark.parametrize(
+    "name", ["PodName", "EventData", "Severity", "Owner", "HostPID", "ATags", "TTY", "UpdatedTime"]
+)
+def test_null_is_as_good_as_nothing(name: str) -> None:
+    fields = {"Type": "MatchedPolicy", "PolicyName": "p", "Resource": "/a"}
+    whole, with_null = read_line(line(**fields)), read_line(line(**fields | {name: None}))
+
+    assert encode(with_null) == encode(whole)
+    assert not (with_null.relayed and with_null.relayed.unread)
+
+
+def test_numbers_in_event_data_are_texts() -> None:
+    event = read_line(
+        line(Operation="Network", EventData={"syscall": "connect", "port": 443, "ok": True, "no": None})
+    )
+
+    assert event.details == {"syscall": "connect", "port": "443", "ok": "true"}
+    assert not (event.relayed and event.relayed.unread)
+
+
+@pytest.mark.parametrize("kind", ["MatchedFuturePolicy", "PolicyMatched", "matchedPolicy", ""])
+def test_decision_of_an_unknown_type_is_kept(kind: str) -> None:
+    event = read_line(
+        line(Type=kind, PolicyName="p", Severity="7", Action="Block", Enforcer="BPFLSM", ContainerID="c")
+    )
+
+    assert event.verdict
+    assert (event.verdict.policy, event.verdict.severity, event.verdict.action) == ("p", 7, "Block")
+    assert json.loads(encode(event))["Type"] == (kind or "MatchedPolicy")
+
+
+@pytest.mark.parametrize("key", ["syscall", "Syscall"])
+def test_call_is_read_however_it_is_spelled(key: str) -> None:
+    for name in ("SYS_OPENAT", "openat", "SYS_openat"):
+        assert read_line(line(EventData={key: name})).details == {"syscall": "openat"}
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=9), st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.integers(), st.text(max_size=5)), max_size=3),
+)  # fmt: skip
+NAMES = sorted(
+    json.loads(encode(next(iter(hostile_events(1)))))
+    | {"Owner": 0, "Severity": 0, "ATags": 0, "ExecEvent": 0}
+)
+
+
+@given(st.dictionaries(st.sampled_from([name for name in NAMES if name not in ("Type", "Operation")]), ODD))
+def test_any_value_of_any_field_costs_at_most_that_field(odd: dict[str, Any]) -> None:
+    """Whatever stands in some fields, the others are read as without them."""
+    good = {
+        "HostName": "node-1",
+        "Resource": "/etc/passwd",
+        "PolicyName": "p",
+        "HostPID": 7,
+        "ProcessName": "/bin/a",
+    }
+    event = read_line(line(**good | {"Type": "MatchedPolicy"} | odd))
+    told = json.loads(encode(event))
+
+    assert {key: told[key] for key in good if key not in odd} == {
+        key: good[key] for key in good if key not in odd
+    }
 
 
 @given(st.binary())
