@@ -117,6 +117,12 @@ class PolicyError(HauberkError):
     exit_code = 3
 
 
+class RuntimeAnswerError(HauberkError):
+    """A container runtime answers about one container with something that is of no use; it may know the others."""
+
+    exit_code = 9
+
+
 class RuntimeUnreachable(HauberkError):
     """A container runtime does not answer; what it is asked is to be asked again."""
 

@@ -62,7 +62,7 @@ def list_workloads(settings: Config) -> tuple[list[Listed], list[str]]:
     """All containers, and what is wrong with the runtimes that do not tell of any."""
     from hauberk.enforcement.directory import PolicyDirectory
     from hauberk.policy.select import holds_for_container
-    from hauberk.runtimes import sources_of
+    from hauberk.runtimes import Unreadable, sources_of
 
     policies: tuple[Policy, ...] = PolicyDirectory(Path(settings.policies)).read() or ()
     found, silent = [], []
@@ -80,6 +80,11 @@ def list_workloads(settings: Config) -> tuple[list[Listed], list[str]]:
             silent.append(str(error))
             continue
         for container in containers:
+            if isinstance(container, Unreadable):
+                silent.append(
+                    f"{source.name}: container {container.id[:12]} cannot be read: {container.reason}"
+                )
+                continue
             names = [policy.name for policy in policies if holds_for_container(policy, container.workload)]
             found.append(Listed(source.kind, container.workload, names))
     found.sort(

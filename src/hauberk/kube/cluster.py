@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Final
 
 from hauberk.errors import ClusterError, ConfigError
@@ -15,6 +15,7 @@ from hauberk.kube.state import NAMESPACES, NODES, PODS, POLICIES
 from hauberk.kube.status import Statuses
 from hauberk.kube.watch import Resource, Watch
 from hauberk.model.cluster import ClusterPolicy
+from hauberk.threads import supervised
 
 _STOP_S: Final = 2.0
 _STATUS_PERIOD_S: Final = 1.0
@@ -40,10 +41,10 @@ class Cluster:
             for resource in _resources(node, self._owners)
         )
         self._threads = [
-            Thread(target=watch.run, name=f"kube-{watch.resource.name}", daemon=True)
+            supervised(f"kube-{watch.resource.name}", watch.run, warn, self._stopping)
             for watch in self._watches
         ]
-        self._threads.append(Thread(target=self._write_statuses, name="kube-status", daemon=True))
+        self._threads.append(supervised("kube-status", self._write_statuses, warn, self._stopping))
 
     @property
     def url(self) -> str:

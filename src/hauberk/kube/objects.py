@@ -1,6 +1,7 @@
 """Kubernetes' objects to our nouns. Only the fields that are read here are taken out of what comes."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, cast, get_args
@@ -8,6 +9,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 
 from hauberk.errors import ClusterError
+from hauberk.kube.client import segment
 from hauberk.model.cluster import ClusterNode, ClusterPolicy, Mode, Namespace, NodeStatus, Pod
 from hauberk.model.policy import Action, Kind
 from hauberk.model.workload import Owner, Workload
@@ -29,15 +31,21 @@ PLURALS: Final[dict[Kind, str]] = {
     "KubeArmorHostPolicy": "kubearmorhostpolicies",
     "KubeArmorClusterPolicy": "kubearmorclusterpolicies",
 }
-_CONTROLLERS: Final = {"ReplicaSet": "/apis/apps/v1", "Job": "/apis/batch/v1"}
+_CONTROLLERS: Final = {("apps/v1", "ReplicaSet"): "replicasets", ("batch/v1", "Job"): "jobs"}
 """What is owned by others, and where it is asked for."""
 
+_NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+"""What an object may be called (RFC 1123)."""
+
 _OWNERS_KEPT: Final = 4096
+_LONGEST_CHAIN: Final = 8
+"""Of controllers one above the other. Kubernetes' own are two."""
 
 
-class _Reference(msgspec.Struct, frozen=True):
+class _Reference(msgspec.Struct, frozen=True, rename="camel"):
     kind: str
     name: str
+    api_version: str = ""
     uid: str = ""
     controller: bool = False
 
@@ -80,37 +88,56 @@ class _Policy(msgspec.Struct, rename="camel"):
     status: dict[str, Any] | None = None
 
 
+_FALSE: Final = _Reference("", "")
+_NOT_FOUND: Final = 404
+
+
 class Owners:
-    """Who keeps a pod alive: the topmost of its controllers, asked for once each."""
+    """Who keeps a pod alive: the topmost of its controllers.
+
+    Whoever may make a pod may claim any owner for it. So what a pod claims is looked up, under the name and in the
+    namespace that it claims, and holds only if the object there has the UID of the claim.
+    """
 
     def __init__(self, get: Callable[[str], bytes], warn: Callable[[str], None]) -> None:
         self._get = get
         self._complain = warn
-        self._above: dict[str, _Reference | None] = {}
-        """By UID of a controller: who controls it."""
+        self._above: dict[tuple[str, _Reference], _Reference | None] = {}
+        """By namespace and a controller that was found there: who controls it."""
 
         self.problem: str | None = None
 
     def of_pod(self, meta: _Meta) -> Owner:
-        """A pod without a controller owns itself."""
+        """A pod without a controller owns itself, and so does one whose controller is none."""
         namespace = meta.namespace or ""
         reference = _controller(meta)
         if reference is None:
             return Owner("Pod", meta.name, namespace)
-        while above := self._find_above(reference, namespace):
-            reference = above
+        seen: set[_Reference] = set()
+        while reference not in seen and len(seen) < _LONGEST_CHAIN:  # some own each other
+            seen.add(reference)
+            above = self._find_above(reference, namespace)
+            if above is _FALSE:
+                return Owner("Pod", meta.name, namespace)
+            reference = above or reference
         return Owner(reference.kind, reference.name, namespace)
 
     def _find_above(self, reference: _Reference, namespace: str) -> _Reference | None:
-        if reference.kind not in _CONTROLLERS:
+        """Who controls a controller; `_FALSE` if it is not there, or is another; None: nobody, or nobody can say."""
+        plural = _CONTROLLERS.get((reference.api_version, reference.kind))
+        if plural is None:
             return None
-        if reference.uid in self._above:
-            return self._above[reference.uid]
-        group, plural = _CONTROLLERS[reference.kind], f"{reference.kind.lower()}s"
+        if not _NAME.fullmatch(reference.name):
+            return _FALSE  # no such object can be
+        known = self._above.get((namespace, reference), reference)
+        if known is not reference:
+            return known
+        path = f"/apis/{reference.api_version}/namespaces/{segment(namespace)}/{plural}/{segment(reference.name)}"
         try:
-            content = self._get(f"{group}/namespaces/{namespace}/{plural}/{reference.name}")
-            above = _controller(msgspec.json.decode(content, type=_Object).metadata)
-        except (ClusterError, msgspec.DecodeError) as error:
+            found = msgspec.json.decode(self._get(path), type=_Object).metadata
+        except (ClusterError, ValueError) as error:  # msgspec's errors are of the second kind
+            if isinstance(error, ClusterError) and error.status == _NOT_FOUND:
+                return _FALSE  # it may be there the next time
             if self.problem is None:
                 self._complain(
                     f"the owner of {plural} cannot be asked for; they count as owners themselves: {error}"
@@ -118,9 +145,11 @@ class Owners:
             self.problem = str(error)
             return None
         self.problem = None
+        if found.uid != reference.uid or found.name != reference.name:
+            return _FALSE
         if len(self._above) >= _OWNERS_KEPT:
             self._above.clear()
-        self._above[reference.uid] = above
+        above = self._above[namespace, reference] = _controller(found)
         return above
 
 

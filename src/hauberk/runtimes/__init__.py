@@ -3,13 +3,13 @@
 A runtime is asked in threads of its own (`watcher`): one may be slow, gone or restarted without anybody waiting.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from hauberk.errors import ConfigError
+from hauberk.errors import ConfigError, RuntimeUnreachable
 from hauberk.model.workload import Workload
 from hauberk.plugins import Shelf
 
@@ -39,13 +39,36 @@ class Container(msgspec.Struct, frozen=True):
     """How the path of its cgroup ends, if the path does not hold the ID: ``/default/web``."""
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A container that a runtime has, of which nobody can read what it says."""
+
+    id: str
+    reason: str
+
+
+def described(container_id: str, describe: Callable[[], Container | None]) -> Container | Unreadable | None:
+    """What a runtime says of one container. What is wrong with it, whatever that is, costs this one only.
+
+    Raises RuntimeUnreachable.
+    """
+    try:
+        return describe()
+    except RuntimeUnreachable:
+        raise
+    except Exception as error:  # labels, times and specifications are written by anybody
+        return Unreadable(container_id, str(error) or type(error).__name__)
+
+
 class Runtime(Protocol):
     """One daemon that is connected. Every call but `close` raises RuntimeUnreachable if it is not there any more."""
 
     def changes(self) -> Iterator[str]:
-        """IDs of containers that came, changed or went, from now on, until `close`."""
+        """IDs of containers that came, changed or went, from now on, until `close`.
 
-    def containers(self) -> Iterable[Container]:
+        An empty one: something happened, and nobody can read to which.
+        """
+
+    def containers(self) -> Iterable[Container | Unreadable]:
         """All that there are."""
 
     def find(self, container_id: str) -> Container | None:

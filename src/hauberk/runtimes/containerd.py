@@ -4,12 +4,22 @@ Its CRI plugin would tell of a pod's sandbox only once that runs, and of nothing
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from google.protobuf.message import DecodeError
 
-from hauberk.runtimes import CONTAINER_NAME, Container, in_kubernetes, outside_kubernetes, with_digest
+from hauberk.runtimes import (
+    CONTAINER_NAME,
+    Container,
+    Unreadable,
+    described,
+    in_kubernetes,
+    outside_kubernetes,
+    with_digest,
+)
 from hauberk.runtimes import containerd_pb2 as wire
 from hauberk.runtimes.grpc import LIST_S, Channel, Metadata
 
@@ -71,17 +81,26 @@ class Containerd:
         for envelope in envelopes:
             if envelope.namespace in _DOCKERS:
                 continue
-            if envelope.topic == "/tasks/start":
-                container_id = wire.TaskEvent.FromString(envelope.event.value).container_id
-                if len(self._started) >= _STARTED_KEPT:
-                    self._started.clear()
-                self._started[container_id] = envelope.timestamp.ToNanoseconds()
-            else:
-                container_id = wire.ContainerEvent.FromString(envelope.event.value).id
+            try:
+                container_id = self._container_of(envelope)
+            except (DecodeError, ValueError):
+                container_id = ""
+            if not container_id:
+                yield ""
+                continue
             self._namespaces[container_id] = envelope.namespace
             yield container_id
 
-    def containers(self) -> Iterable[Container]:
+    def _container_of(self, envelope: wire.Envelope) -> str:
+        if envelope.topic != "/tasks/start":
+            return wire.ContainerEvent.FromString(envelope.event.value).id
+        container_id = wire.TaskEvent.FromString(envelope.event.value).container_id
+        if len(self._started) >= _STARTED_KEPT:
+            self._started.clear()
+        self._started[container_id] = envelope.timestamp.ToNanoseconds()
+        return container_id
+
+    def containers(self) -> Iterable[Container | Unreadable]:
         self._digests.clear()
         found = []
         for namespace in self._all_namespaces():
@@ -97,7 +116,11 @@ class Containerd:
             self._namespaces[container.id] = namespace
             if container.labels.get(_KIND) == "sandbox":
                 self._pods[container.id] = dict(container.labels)
-        return [self._describe(namespace, container) for namespace, container in found]
+        described_ones = (
+            described(container.id, partial(self._describe, namespace, container))
+            for namespace, container in found
+        )
+        return [each for each in described_ones if each]
 
     def _all_namespaces(self) -> list[str]:
         answer = self._channel.call(

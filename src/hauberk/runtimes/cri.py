@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from hauberk.runtimes import (
     POD_NAMESPACE,
     POD_UID,
     Container,
+    Unreadable,
+    described,
     digest_of,
     in_kubernetes,
     with_digest,
@@ -60,9 +63,10 @@ class Cri:
         for sandbox in self._list_sandboxes("").items:
             yield sandbox.id
 
-    def containers(self) -> Iterable[Container]:
-        pauses = [self._pause(sandbox) for sandbox in self._list_sandboxes("").items]
-        return pauses + [self._describe(container) for container in self._list("").containers]
+    def containers(self) -> Iterable[Container | Unreadable]:
+        pauses = [described(each.id, partial(self._pause, each)) for each in self._list_sandboxes("").items]
+        others = [described(each.id, partial(self._describe, each)) for each in self._list("").containers]
+        return [each for each in pauses + others if each]
 
     def find(self, container_id: str) -> Container | None:
         for container in self._list(container_id).containers:

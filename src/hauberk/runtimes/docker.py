@@ -7,15 +7,25 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from hauberk.errors import RuntimeUnreachable
+from hauberk.errors import RuntimeAnswerError, RuntimeUnreachable
 from hauberk.model.workload import Workload
-from hauberk.runtimes import POD_NAME, Container, digest_of, in_kubernetes, outside_kubernetes, with_digest
+from hauberk.runtimes import (
+    POD_NAME,
+    Container,
+    Unreadable,
+    described,
+    digest_of,
+    in_kubernetes,
+    outside_kubernetes,
+    with_digest,
+)
 
 _CALL_S: Final = 5.0
 _MEBIBYTE: Final = 1 << 20
@@ -124,6 +134,9 @@ class Docker:
         question = urlencode({"since": since, "filters": json.dumps({"type": ["container"]})})
         connection = _Connection(self._path, _CALL_S)
         answer = self._request(connection, f"/events?{question}")
+        if answer.status != http.client.OK:
+            connection.close()
+            raise self._unreachable(f"it answers {answer.status} {answer.reason}")
         connection.socket.settimeout(None)  # it may be quiet for long
         self._following = _Following(connection, answer)
         return self._ids(self._following)
@@ -132,7 +145,11 @@ class Docker:
         try:
             following.is_read = True
             while line := following.answer.readline(_MEBIBYTE):
-                event = msgspec.json.decode(line, type=_Event)
+                try:
+                    event = msgspec.json.decode(line, type=_Event)
+                except ValueError:
+                    yield ""
+                    continue
                 container_id = event.actor.id or event.id
                 if container_id:
                     yield container_id
@@ -141,9 +158,13 @@ class Docker:
         finally:
             following.close()
 
-    def containers(self) -> Iterable[Container]:
-        listed = self._get("/containers/json?all=1", list[_Listed]) or []
-        return [container for each in listed if (container := self.find(each.id))]
+    def containers(self) -> Iterable[Container | Unreadable]:
+        try:
+            listed = self._get("/containers/json?all=1", list[_Listed]) or []
+        except RuntimeAnswerError as error:
+            raise RuntimeUnreachable(str(error)) from None
+        found = (described(each.id, partial(self.find, each.id)) for each in listed)
+        return [each for each in found if each]
 
     def find(self, container_id: str) -> Container | None:
         found = self._inspect(container_id)
@@ -188,9 +209,17 @@ class Docker:
             if answer.status == http.client.NOT_FOUND:
                 return None
             content = answer.read(_LONGEST)
-            return msgspec.json.decode(content, type=body)  # what is no JSON is a ValueError
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+        else:
+            if answer.status != http.client.OK:
+                raise RuntimeAnswerError(f"{self._path} answers {path} with {answer.status} {answer.reason}")
+            try:
+                return msgspec.json.decode(content, type=body)
+            except ValueError as error:
+                raise RuntimeAnswerError(
+                    f"{self._path}: its answer to {path} cannot be read: {error}"
+                ) from None
         finally:
             connection.close()
 
@@ -201,8 +230,6 @@ class Docker:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error) from None
-        if answer.status not in (http.client.OK, http.client.NOT_FOUND):
-            raise self._unreachable(f"it answers {answer.status} {answer.reason}")
         return answer
 
     def _unreachable(self, error: object) -> RuntimeUnreachable:

@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from hauberk.errors import RuntimeUnreachable
-from hauberk.runtimes import Container, outside_kubernetes
+from hauberk.runtimes import Container, Unreadable, described, outside_kubernetes
 
 _POLL_S: Final = 0.2
 _MOUNT: Final = "/sys/fs/cgroup/"
@@ -46,8 +47,8 @@ class Runc:
         except OSError as error:
             raise RuntimeUnreachable(f"{self._path}: {error.strerror}") from None
 
-    def containers(self) -> Iterable[Container]:
-        return [container for each in self._ids() if (container := self.find(each))]
+    def containers(self) -> Iterable[Container | Unreadable]:
+        return [found for each in self._ids() if (found := described(each, partial(self.find, each)))]
 
     def find(self, container_id: str) -> Container | None:
         if "/" in container_id:

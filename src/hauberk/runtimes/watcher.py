@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from hauberk.errors import RuntimeUnreachable
-from hauberk.runtimes import Container, Runtime, Source
+from hauberk.runtimes import Container, Runtime, Source, Unreadable, described
+from hauberk.threads import supervised
 
 _RECONNECT_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 1.0
@@ -68,8 +69,11 @@ class Watcher:
         self._list_at = 0.0
         self._closing = threading.Event()
         self._is_broken = False
+        self._unread: dict[str, str] = {}
+        """Of containers of which nobody can read what the runtime says: why."""
+
         self._threads = [
-            threading.Thread(target=run, name=f"{source.kind} {name}", daemon=True)
+            supervised(f"{source.kind} {name}", run, warn, self._closing)
             for name, run in (("changes", self._follow), ("answers", self._answer))
         ]
         for thread in self._threads:
@@ -109,8 +113,11 @@ class Watcher:
                 self._say(f"{self.source.name} tells of {len(self._told)} containers", is_broken=False)
                 delay_s = _RECONNECT_S
                 for container_id in changes:
-                    with self._asking:
-                        self._tell(container_id, runtime.find(container_id))
+                    if container_id:
+                        with self._asking:
+                            self._tell(container_id, self._find(runtime, container_id))
+                    else:
+                        self._list_soon()
                 problem = f"{self.source.path}: it has ended the connection"
             except RuntimeUnreachable as error:
                 problem = str(error)
@@ -128,6 +135,34 @@ class Watcher:
             self._closing.wait(delay_s)
             delay_s = min(2 * delay_s, _RECONNECT_MOST_S)
 
+    def _list_soon(self) -> None:
+        """An event could not be read: what it was about is found by looking at all."""
+        with self._changed:
+            if self._list_at > time.monotonic() + _SETTLED_S:
+                self._complain(
+                    f"{self.source.name} sends an event that cannot be read; its containers are listed again"
+                )
+                self._list_at = time.monotonic() + _SETTLED_S
+                self._changed.notify_all()
+
+    def _find(self, runtime: Runtime, container_id: str) -> Container | None:
+        return self._readable(container_id, described(container_id, lambda: runtime.find(container_id)))
+
+    def _readable(self, container_id: str, found: Container | Unreadable | None) -> Container | None:
+        """What is known of a container now: what was known before, with a warning, if it cannot be read."""
+        if not isinstance(found, Unreadable):
+            self._unread.pop(container_id, None)
+            return found
+        if self._unread.get(container_id) != found.reason:
+            if len(self._unread) >= _ASKED_KEPT:
+                self._unread.clear()
+            self._unread[container_id] = found.reason
+            self._complain(
+                f"{self.source.name} says of container {container_id[:12]} what cannot be read, so what was known "
+                f"of it stays: {found.reason}"
+            )
+        return self._told.get(container_id)
+
     def _say(self, text: str, *, is_broken: bool) -> None:
         """Once, until it is otherwise."""
         if is_broken != self._is_broken or not is_broken:
@@ -137,7 +172,8 @@ class Watcher:
     def _list(self, runtime: Runtime) -> None:
         """Tell of all there are, and of those that went unnoticed."""
         with self._asking:
-            found = {container.id: container for container in runtime.containers()}
+            readable = (self._readable(each.id, each) for each in runtime.containers())
+            found = {container.id: container for container in readable if container}
             for container_id in self._told.keys() - found.keys():
                 self._tell(container_id, None)
             for container_id, container in found.items():
@@ -150,7 +186,7 @@ class Watcher:
         if container:
             self._told[container_id] = container
         else:
-            del self._told[container_id]
+            self._told.pop(container_id, None)
         self._tell_news(News(container_id, container))
 
     def _answer(self) -> None:
@@ -181,7 +217,7 @@ class Watcher:
     def _ask(self, runtime: Runtime, question: tuple[float, float, float, str]) -> None:
         _, since, delay_s, container_id = question
         with self._asking:
-            container = self._told.get(container_id) or runtime.find(container_id)
+            container = self._told.get(container_id) or self._find(runtime, container_id)
             if container:  # told again too: who asks may have forgotten it
                 self._told[container_id] = container
                 self._tell_news(News(container_id, container))

@@ -159,7 +159,11 @@ class EngineServer:
                 if where == "/events":
                     self._follow()
                 elif where in engine.answers:
-                    self._send(200, engine.answers[where])
+                    answer = engine.answers[where]
+                    if isinstance(answer, int):  # what it fails with
+                        self._send(answer, {"message": "internal error"})
+                    else:
+                        self._send(200, answer)
                 else:
                     self._send(404, {"message": f"no such container: {where}"})
 

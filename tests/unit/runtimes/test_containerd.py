@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hauberk.errors import RuntimeUnreachable
+from hauberk.runtimes import Container
 from hauberk.runtimes import containerd_pb2 as wire
 from hauberk.runtimes.containerd import Containerd
 from tests.unit.runtimes.servers import ContainerdServer
@@ -76,7 +77,7 @@ def test_list_has_all_namespaces_but_dockers(server: ContainerdServer, runtime: 
     server.add("default", "web", {"linux": {"cgroupsPath": "/default/web"}}, labels={"app": "x"})
     server.add("moby", "e" * 64, {})
 
-    found = {each.id: each for each in runtime.containers()}
+    found = {each.id: each for each in runtime.containers() if isinstance(each, Container)}
 
     assert found.keys() == {CONTAINER, SANDBOX, "web"}
     assert found[SANDBOX].workload.is_pause
@@ -156,3 +157,40 @@ def test_end_of_the_daemon_ends_the_changes(server: ContainerdServer, runtime: C
 
     with pytest.raises((RuntimeUnreachable, StopIteration)):
         next(changes)
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "seconds"),
+    [
+        ("/tasks/start", b"\xff", 0),
+        ("/containers/create", b"\x0a\x7f", 0),
+        ("/containers/create", b"", 0),
+        ("/tasks/start", b"\x0a\xff\xff", 0),
+        ("/tasks/start", wire.TaskEvent(container_id="web").SerializeToString(), 1 << 62),
+    ],
+)
+def test_odd_event_costs_itself_only(
+    server: ContainerdServer, runtime: Containerd, topic: str, value: bytes, seconds: int
+) -> None:
+    """It is told as something that nobody can read, and what comes after it as ever."""
+    changes = runtime.changes()
+    odd = wire.Envelope(namespace="default", topic=topic)
+    odd.event.value = value
+    odd.timestamp.seconds = seconds
+    server.events.put(odd)
+    server.tell("default", "/containers/create", wire.ContainerEvent(id="web"))
+
+    assert [next(changes), next(changes)] == ["", "web"]
+
+
+@pytest.mark.parametrize(
+    "specification", [b"\xff", b"[]", b'{"linux": 7}', b'{"annotations": {"a": 7}}', b"[" * 10_000]
+)
+def test_odd_specification_is_as_good_as_none(
+    server: ContainerdServer, runtime: Containerd, specification: bytes
+) -> None:
+    server.add("default", "web", {})
+    server.containers["default", "web"].spec.value = specification
+    server.add("default", "other", {})
+
+    assert {each.id for each in runtime.containers()} == {"web", "other"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hauberk.errors import RuntimeUnreachable
+from hauberk.errors import RuntimeAnswerError, RuntimeUnreachable
 from hauberk.runtimes.docker import Docker, Podman
 from tests.unit.runtimes.servers import EngineServer
 
@@ -122,7 +122,7 @@ def test_changes(server: EngineServer, runtime: Docker) -> None:
 def test_answer_that_is_none(server: EngineServer, runtime: Docker, content: bytes) -> None:
     server.answers[f"/containers/{CONTAINER}/json"] = content
 
-    with pytest.raises(RuntimeUnreachable, match=r"docker\.sock"):
+    with pytest.raises(RuntimeAnswerError, match=r"docker\.sock"):
         runtime.find(CONTAINER)
 
 

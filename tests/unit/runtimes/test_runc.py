@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hauberk.runtimes import Container
 from hauberk.runtimes.runc import Runc
 
 
@@ -24,6 +25,7 @@ def test_container(tmp_path: Path) -> None:
 
     (found,) = Runc(tmp_path).containers()
 
+    assert isinstance(found, Container)
     assert (found.id, found.workload.container_name, found.cgroup) == ("web", "web", "/user/web")
     assert found.workload.labels == {"app": "x"}
     assert found.workload.started_ns == 1_795_571_713_500_000_000

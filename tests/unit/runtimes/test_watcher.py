@@ -120,6 +120,53 @@ def test_restart(server: EngineServer, told: Told, path: Path) -> None:
         again.stop()
 
 
+ODD_ANSWERS: list[Any] = [
+    500,
+    b"",
+    b"[",
+    b'{"Id": 7}',
+    {"Id": SECOND},
+    {"Id": SECOND, "Name": "/x", "Config": {"Labels": {"a": 7}}},
+    {"Id": SECOND, "Name": "/x", "Config": []},
+    {"Id": SECOND, "Name": "/x", "State": {"StartedAt": 7}},
+    {"Id": SECOND, "Name": "/x", "Config": {"Image": "i"}, "Image": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS, ids=str)
+def test_odd_answer_about_one_container_costs_that_one(server: EngineServer, path: Path, answer: Any) -> None:
+    """The others have their names; and it has one as soon as what is said of it can be read."""
+    server.answers["/containers/json"] = [{"Id": SECOND}, {"Id": FIRST}]
+    server.answers[f"/containers/{SECOND}/json"] = answer
+    told = Told(Source("docker", path))
+    told.wait_for(lambda: told.names == {FIRST: "first"})
+    told.wait_for(lambda: any(SECOND[:12] in text for text in told.complaints))
+
+    server.answers[f"/containers/{SECOND}/json"] = inspected(SECOND, "second")
+    server.events.put({"Actor": {"ID": SECOND}})
+
+    told.wait_for(lambda: told.names == {FIRST: "first", SECOND: "second"})
+    told.runtimes.close()
+    assert sum(SECOND[:12] in text for text in told.complaints) == 1
+
+
+def test_odd_answer_about_a_known_container_changes_nothing(server: EngineServer, told: Told) -> None:
+    server.answers[f"/containers/{FIRST}/json"] = 500
+    server.events.put({"Actor": {"ID": FIRST}})
+    told.wait_for(lambda: any(FIRST[:12] in text for text in told.complaints))
+
+    assert told.names == {FIRST: "first"}
+
+
+@pytest.mark.parametrize("event", [7, [], "x", {"Actor": 7}, {"Actor": {"ID": []}}, {"id": {}}], ids=str)
+def test_odd_event_is_made_up_for_by_a_list(server: EngineServer, told: Told, event: Any) -> None:
+    server.answers["/containers/json"] = [{"Id": FIRST}, {"Id": SECOND}]
+    server.answers[f"/containers/{SECOND}/json"] = inspected(SECOND, "second")
+    server.events.put(event)
+
+    told.wait_for(lambda: told.names == {FIRST: "first", SECOND: "second"})
+
+
 def test_one_that_comes_later(tmp_path: Path) -> None:
     told = Told(Source("docker", tmp_path / "late.sock"))
     assert not told.runtimes.ask(FIRST)
