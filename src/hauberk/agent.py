@@ -8,7 +8,6 @@ import ctypes
 import gc
 import os
 import platform
-import pwd
 import signal
 import socket
 import sys
@@ -44,6 +43,7 @@ from hauberk.sensor.procfs import Procfs
 from hauberk.sensor.recording import Header, Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.rings import Rings
+from hauberk.sensor.users import Users
 from hauberk.sensor.waker import Waker
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ _MALLOC: Final = {-8: 2, -3: 128 << 10}
 
 _CLOCK_DRIFT_NS: Final = 1_000_000
 _CLOSE_S: Final = 30.0
+_USERS_S: Final = 2.0
+"""How long the names of users are waited for at the start. They are there in a moment, unless who serves them is away."""
 
 
 class _Messages:
@@ -127,7 +129,7 @@ class Agent:
         self._ledger = ledger
         self._kernel = Kernel(report.cgroups, config.ring_bytes)
         self._procfs = Procfs(Path(report.cgroups.mount))
-        self._users_changed = 0.0
+        self._users = Users(warn)
         self._workloads: dict[int, Workload] = {}
         node = this_node(config)
         defaults = _defaults(config)
@@ -176,6 +178,7 @@ class Agent:
             alert_wait_s=config.alert_name_wait_s,
         )
         self._rings: Rings | None = None
+        self._users.wait(_USERS_S)
         self._refresh()
         self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
@@ -266,6 +269,7 @@ class Agent:
 
     def _end(self) -> None:
         self.in_force.end()
+        self._users.close()
         self._waker.close()
 
     def batches(self) -> Iterator[bytes]:
@@ -336,13 +340,7 @@ class Agent:
         now = boot_time_ns()
         if abs(now - self._surroundings.boot_time_ns) > _CLOCK_DRIFT_NS:
             self._surroundings.boot_time_ns = now
-        try:
-            changed = Path("/etc/passwd").stat().st_mtime
-        except OSError:
-            return
-        if changed != self._users_changed:
-            self._users_changed = changed
-            self._surroundings.users = {user.pw_uid: user.pw_name for user in reversed(pwd.getpwall())}
+        self._surroundings.users = self._users.names
 
 
 def _defaults(config: Config) -> Defaults:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from hauberk.errors import ConfigError
 from hauberk.metrics import FeedCounts, Ledger, OutputCounts
+from hauberk.threads import failures
 
 
 class LedgerCollector(Collector):
@@ -55,6 +56,12 @@ class LedgerCollector(Collector):
         )
         yield CounterMetricFamily("hauberk_unnamed", "Those that went out without a name.", ledger.unnamed)
         yield GaugeMetricFamily("hauberk_waiting", "Those that wait now.", ledger.waiting)
+        failed = CounterMetricFamily(
+            "hauberk_thread_failures", "How often a thread failed and was begun anew.", labels=["thread"]
+        )
+        for name, count in failures().items():
+            failed.add_metric([name], count)
+        yield failed
         yield from _outputs(ledger.outputs)
         if ledger.feed:
             yield from _readers(ledger.feed)

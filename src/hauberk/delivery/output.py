@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from hauberk.delivery.encoder import Encoder
@@ -27,6 +28,7 @@ from hauberk.errors import SinkBusy, SinkError, SinkRefused, SpoolError
 from hauberk.metrics import OutputCounts
 from hauberk.model.event import Event
 from hauberk.sinks import Sink
+from hauberk.threads import supervised
 
 _WRITE_MESSAGES: Final = 4096
 """At most so many messages a write: the smaller, the less is written twice or lost with a failing one."""
@@ -110,11 +112,12 @@ class Output:
         """When alerts may be saved again: it was full of them."""
 
         self._account()
-        self._sender = threading.Thread(target=self._send, name="output", daemon=True)
+        self._sender = supervised("output", self._send, self._warn_of_thread, threading.Event())
         self._sender.start()
         self._saver: threading.Thread | None = None
         if spool:
-            self._saver = threading.Thread(target=self._save, args=(spool,), name="spool", daemon=True)
+            save = partial(self._save, spool)
+            self._saver = supervised("spool", save, self._warn_of_thread, threading.Event())
             self._saver.start()
 
     # For the one who has events
@@ -412,6 +415,9 @@ class Output:
                 self._spool_from = time.monotonic() + _SPOOL_RETRY_S
             self._account()
             self._notify_all()
+
+    def _warn_of_thread(self, text: str) -> None:
+        self._tell("thread", text)
 
     def _tell(self, sort: str, text: str) -> None:
         """Complain, but not all the time of the same."""

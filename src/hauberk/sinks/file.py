@@ -20,6 +20,7 @@ from hauberk.errors import SinkError
 from hauberk.formats import Format
 from hauberk.sinks import Message, only_text
 from hauberk.sinks.rotation import Rotation
+from hauberk.threads import supervised
 
 _TAIL_BYTES: Final = 1 << 20
 _SYNC_S: Final = 1.0
@@ -91,7 +92,7 @@ class FileSink:
 
         self._syncer: threading.Thread | None = None
         if fsync == "interval":
-            self._syncer = threading.Thread(target=self._sync_now_and_then, name="fsync", daemon=True)
+            self._syncer = supervised("fsync", self._sync_now_and_then, self._complain, self._closing)
             self._syncer.start()
 
     def _fail(self, what: str, error: OSError) -> SinkError:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hauberk.threads import supervised
+
 _CHUNK_BYTES: Final = 1 << 20
 _LEVEL: Final = 6
 _NICE: Final = 10
@@ -47,7 +49,7 @@ class Rotation:
         if (
             self._compress and not self._thread
         ):  # not before: who only looks in has no business with old files
-            self._thread = threading.Thread(target=self._compress_all, name="compress", daemon=True)
+            self._thread = supervised("compress", self._compress_all, self._complain, threading.Event())
             self._thread.start()
 
     def close(self) -> None:
