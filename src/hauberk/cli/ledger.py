@@ -30,7 +30,7 @@ def print_ledger(ledger: Ledger) -> None:
     )
     if ledger.waited:
         console.print(
-            f"names   waited for by {ledger.waited:,} events, {ledger.unnamed:,} of which went out without"
+            f"names   {ledger.waited:,} events waited for the name of their container; {ledger.unnamed:,} were sent without it"
         )
     for name, output in ledger.outputs.items():
         console.print(f"output  {name}  {_outcome(output)}", markup=False)

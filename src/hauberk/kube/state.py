@@ -197,7 +197,9 @@ class State:
             elif count and has_lsm:
                 status = NodeStatus("Enforced", generation, count)
             elif count:
-                problem = "there is no BPF-LSM, or `enforce` is not auto: what is to be blocked is only told"
+                problem = (
+                    "BPF-LSM is missing, or `enforce` is not auto: what should be blocked is only audited"
+                )
                 status = NodeStatus("Observed", generation, count, (problem,))
             found[identity] = each, status
         return found

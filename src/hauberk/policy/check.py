@@ -307,7 +307,7 @@ def _passing_audits(rules: Sequence[Numbered]) -> Iterator[Problem]:
                 == audit.rule.sources  # one that names a source is an exception on purpose
                 and _holds_wherever(block.policy, audit.policy)
             ):
-                text = f"passes, and is only told: Audit for this comes before the Block of its directory in {_where(block)}; write Block here if it is to be denied too"
+                text = f"is audited, not blocked: this Audit rule is more specific than the Block rule of its directory in {_where(block)}, so it decides. To deny it, write Block here"
                 yield _warning(audit.policy, audit.rule, text)
                 break
 
@@ -317,7 +317,7 @@ def _passing_audits(rules: Sequence[Numbered]) -> Iterator[Problem]:
 
 def _selecting_nothing(policies: Sequence[Policy]) -> Iterator[Problem]:
     """Policies for containers whose selectors ask for what no container can have."""
-    text = "never acts: its selector contradicts itself, so no container is selected; leave out one of what it asks for"
+    text = "never matches: its selector contradicts itself, so it selects no container. Leave out one of its conditions"
     for policy in policies:
         candidates = None if policy.kind == "KubeArmorHostPolicy" else _least_selected(policy)
         if candidates is not None and not any(holds_for(policy, each) for each in candidates):
@@ -352,13 +352,11 @@ def _calls_let_pass(policies: Sequence[Policy]) -> Iterator[Problem]:
                 continue
             passing = sorted(set(rule.target.names) - hooked)
             if rule.target.path:
-                text = (
-                    "is only told: a system call on a path cannot be denied as a call; write a rule for files"
-                )
+                text = "is audited only: a system call on a path cannot be denied as a call. To deny it, write a rule for files"
             elif passing:
-                text = f"is only told for {', '.join(passing)}: the kernel asks no hook that belongs to it; write rules for what it does (files, network, capabilities)"
+                text = f"is audited only for {', '.join(passing)}: the kernel has no hook where it could be denied. To deny what it does, write rules for files, network or capabilities"
             elif policy.kind == "KubeArmorHostPolicy" and "bpf" in rule.target.names:
-                text = "is only told for bpf on a host: the agent itself lives by that call; for those who may make it, write a rule for the capability bpf"
+                text = "is audited only for bpf on a host: the agent itself needs that call. To limit who may use it, write a rule for the capability bpf"
             else:
                 continue
             yield _warning(policy, rule, text)
@@ -381,7 +379,7 @@ def _bringing_posture(policy: Policy, posture: Posture, prefix: str) -> Iterator
             done = "told" if is_audit else "denied"
             text = f"an Allow rule brings the posture in: every access of this kind that no rule covers is {done}, wherever it is; for an exception from the Block rules of {policy.name} write Audit"
         elif is_audit:
-            text = f"nothing is denied by what {policy.name} allows: with the posture audit, all else is only told; set {prefix}{setting} to block if it is to be denied"
+            text = f"{policy.name} denies nothing: with the posture audit, what it does not allow is only audited. To deny it, set {prefix}{setting} to block"
         else:
             continue
         yield _warning(policy, allowed[0], text)

@@ -157,7 +157,7 @@ OF_A_FILE = replace(POLICY, file="/etc/p.yaml")
                 "Observed",
                 3,
                 2,
-                ("there is no BPF-LSM, or `enforce` is not auto: what is to be blocked is only told",),
+                ("BPF-LSM is missing, or `enforce` is not auto: what should be blocked is only audited",),
             ),
         ),
         (0, {IDENTITY: POLICY}, True, {}, None),

@@ -131,8 +131,8 @@ def test_audit_below_a_block_passes() -> None:
     )
 
     assert said(policy(rules)) == [
-        "one.yaml:7: warning: passes, and is only told: Audit for this comes before the Block of its directory in "
-        "one.yaml:8; write Block here if it is to be denied too"
+        "one.yaml:7: warning: is audited, not blocked: this Audit rule is more specific than the Block rule of its directory in "
+        "one.yaml:8, so it decides. To deny it, write Block here"
     ]
 
 
@@ -153,8 +153,8 @@ ALLOW_LIST = "  process: {matchPaths: [{path: /bin/x}]}\n  file: {matchPaths: [{
 def test_allow_list_that_denies_nothing(kind: str, prefix: str) -> None:
     """With the posture audit it only tells, which is said once for what one setting mends."""
     assert said(policy(ALLOW_LIST, kind=kind), posture=Posture()) == [
-        "one.yaml:6: warning: nothing is denied by what one allows: with the posture audit, all else is only told; "
-        f"set {prefix}default_file_posture to block if it is to be denied"
+        "one.yaml:6: warning: one denies nothing: with the posture audit, what it does not allow is only audited. "
+        f"To deny it, set {prefix}default_file_posture to block"
     ]
     assert said(policy(ALLOW_LIST, kind=kind)) == []
 
@@ -252,8 +252,8 @@ def test_rules_that_the_kernel_tells_nobody_of() -> None:
 @pytest.mark.parametrize(
     ("entry", "kind", "text"),
     [
-        ("{syscall: [unlink, bpf], action: Block}", "KubeArmorPolicy", "is only told for unlink: "),
-        ("{syscall: [bpf], action: Block}", "KubeArmorHostPolicy", "is only told for bpf on a host: "),
+        ("{syscall: [unlink, bpf], action: Block}", "KubeArmorPolicy", "is audited only for unlink: "),
+        ("{syscall: [bpf], action: Block}", "KubeArmorHostPolicy", "is audited only for bpf on a host: "),
         ("{syscall: [bpf, mount], action: Block}", "KubeArmorPolicy", None),
         ("{syscall: [unlink]}", "KubeArmorPolicy", None),
     ],
@@ -267,7 +267,9 @@ def test_calls_that_cannot_be_denied(entry: str, kind: str, text: str | None) ->
 
 def test_calls_on_a_path_cannot_be_denied() -> None:
     (problem,) = said(policy("  syscalls: {matchPaths: [{syscall: [chroot], path: /x, action: Block}]}"))
-    assert problem.startswith("one.yaml:6: warning: is only told: a system call on a path cannot be denied")
+    assert problem.startswith(
+        "one.yaml:6: warning: is audited only: a system call on a path cannot be denied"
+    )
 
 
 IN, NOT_IN = "{{key: label, operator: In, values: [{}]}}", "{{key: label, operator: NotIn, values: [{}]}}"
@@ -300,7 +302,7 @@ def test_selector_that_nothing_can_satisfy(expressions: tuple[str, ...], kind: s
     found = said(policy(BLOCK_SHADOW, kind=kind, selector=selector))
 
     assert any("contradicts itself" in text for text in found) == is_told
-    assert all(text.startswith("one.yaml:6: warning: never acts: ") for text in found)
+    assert all(text.startswith("one.yaml:6: warning: never matches: ") for text in found)
 
 
 @pytest.mark.parametrize(
