@@ -11,12 +11,14 @@ import msgspec
 
 from benchmarks.measure import describe, run_load
 from hauberk.config import OutputFilter, Selection
+from hauberk.decode.records import decode_batch
 from hauberk.delivery.encoder import Encoder
 from hauberk.formats import kubearmor
 from hauberk.formats.kubearmor import KubeArmor
 from hauberk.metrics import Ledger
 from hauberk.model.event import Node
-from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.model.machine import Machine
+from hauberk.pipeline import Pipeline
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 from hauberk.sensor.procfs import Procfs
@@ -32,15 +34,12 @@ def run() -> None:
     ring = kernel.load(Selection(operations=("file",)))
     procfs = Procfs(Path(cgroup_placement().mount))
     ledger = Ledger()
-    surroundings = Surroundings(
-        node=Node("bench"),
-        boot_time_ns=time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        host_pid_ns=procfs.host_pid_ns,
-        look_up_process=procfs.process,
+    machine = Machine(
+        Node("bench"), time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME), procfs.host_pid_ns
     )
-    pipeline = Pipeline(surroundings, Selection(operations=("file",)), ledger)
+    pipeline = Pipeline(machine, Selection(operations=("file",)), ledger)
     for batch in (*procfs.cgroups(), *procfs.processes()):
-        pipeline.events(batch)
+        pipeline.events(decode_batch(batch))
     cores = os.sched_getaffinity(0)
     rates, baselines = [], []
     form = KubeArmor().make()
@@ -52,7 +51,7 @@ def run() -> None:
             os.sched_setaffinity(0, {min(cores)})
             count, begin = 0, time.perf_counter_ns()
             while batch := ring.read():
-                events = pipeline.events(batch)
+                events = pipeline.events(decode_batch(batch))
                 sink.write(encoder.encode(events).messages)
                 count += len(events)
             rates.append(count / (time.perf_counter_ns() - begin) * 1e9)
@@ -67,7 +66,7 @@ def run() -> None:
             os.sched_setaffinity(0, cores)
     kernel.detach()
     while batch := ring.read():
-        pipeline.events(batch)
+        pipeline.events(decode_batch(batch))
     ledger.kernel = kernel.counts()
     lost = sum(counts.lost for counts in ledger.kernel.values())
     ring.close()

@@ -17,11 +17,12 @@ from typing import Any
 from benchmarks.agent import memory_mib
 from benchmarks.measure import build_load, describe
 from hauberk.config import Selection
-from hauberk.enrich.waiting import Waiting
+from hauberk.decode.records import decode_batch
 from hauberk.formats import kubearmor
 from hauberk.metrics import Ledger
 from hauberk.model.event import Node
-from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.model.machine import Machine
+from hauberk.pipeline import Pipeline
 from hauberk.runtimes import outside_kubernetes
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
@@ -218,15 +219,10 @@ def run_many() -> None:
     ring = kernel.load(Selection(operations=("file",)))
     procfs = Procfs(Path(placement.mount))
     ledger = Ledger()
-    waiting = Waiting(ledger)
-    surroundings = Surroundings(
-        node=Node("bench"),
-        boot_time_ns=time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        host_pid_ns=procfs.host_pid_ns,
-        look_up_process=procfs.process,
-        on_workload=lambda _, workload: waiting.tell(workload),
+    machine = Machine(
+        Node("bench"), time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME), procfs.host_pid_ns
     )
-    pipeline = Pipeline(surroundings, Selection(operations=("file",)), ledger)
+    pipeline = Pipeline(machine, Selection(operations=("file",)), ledger)
     for number in range(1, CONTAINERS + 1):
         container_id = f"{number:064x}"
         pipeline.workloads.tell_of_runtime(
@@ -236,13 +232,13 @@ def run_many() -> None:
     rates: dict[str, list[float]] = {"containers": [], "host": []}
     with _cgroups(CONTAINERS) as cgroups:
         for batch in (*procfs.cgroups(), *procfs.processes()):
-            pipeline.events(batch)
+            pipeline.events(decode_batch(batch))
         for _ in range(ROUNDS):
             for kind, found in rates.items():
                 _open_files(cgroups if kind == "containers" else [cgroups[0].parent.parent] * CONTAINERS)
                 count, begin = 0, time.perf_counter_ns()
                 while batch := ring.read():
-                    for event in waiting.pass_on(pipeline.events(batch), 0):
+                    for event in pipeline.events(decode_batch(batch)):
                         kubearmor.encode(event)
                         count += 1
                 found.append(count / (time.perf_counter_ns() - begin) * 1e9)

@@ -21,26 +21,28 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from hauberk.config import Config
+from hauberk.decode.records import NOTHING, Batch, decode_batch
 from hauberk.delivery.outputs import Outputs, open_outputs
 from hauberk.enforcement.force import InForce, Level
 from hauberk.enforcement.live import LivePolicies
 from hauberk.enrich.throttle import Throttle
-from hauberk.enrich.waiting import Waiting
 from hauberk.errors import KernelError
 from hauberk.kube.state import Defaults, State
 from hauberk.metrics import FeedCounts, Ledger, OutputCounts
 from hauberk.model.event import Event, Node
+from hauberk.model.machine import Machine
 from hauberk.model.policy import Action
-from hauberk.model.workload import Workload
-from hauberk.pipeline import Pipeline, Surroundings
-from hauberk.policy.decide import Posture
+from hauberk.model.workload import Removed, Workload, WorkloadNews
+from hauberk.pipeline import Pipeline
+from hauberk.pipeline.host import Host, Request
+from hauberk.policy.decide import Numbered, Posture
 from hauberk.runtimes import sources_of
 from hauberk.runtimes.watcher import Runtimes
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.pins import Pins
 from hauberk.sensor.probe import probe
 from hauberk.sensor.procfs import Procfs
-from hauberk.sensor.recording import Header, Recorder, Recording
+from hauberk.sensor.recording import Recorder, Recording
 from hauberk.sensor.ring import Ring
 from hauberk.sensor.rings import Rings
 from hauberk.sensor.users import Users
@@ -99,6 +101,11 @@ def boot_time_ns() -> int:
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def now_ns() -> int:
+    """CLOCK_BOOTTIME, the clock of records."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 def machine_id() -> str | None:
     """What systemd and D-Bus know this machine by."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
@@ -112,6 +119,59 @@ def machine_id() -> str | None:
 def this_node(config: Config) -> Node:
     """The machine we run on."""
     return Node(config.host or socket.gethostname(), config.cluster, machine_id())
+
+
+class LiveHost(Host):
+    """The host that the agent runs on."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        procfs: Procfs,
+        runtimes: Runtimes,
+        state: State,
+        in_force: InForce,
+        workloads: dict[int, Workload],
+    ) -> None:
+        """`workloads`: by cgroup, those that are known now."""
+        self._kernel = kernel
+        self._procfs = procfs
+        self._runtimes = runtimes
+        self._state = state
+        self._in_force = in_force
+        self._workloads = workloads
+        self.recorder: Recorder | None = None
+        """Keeps what procfs was asked for."""
+
+    def process(self, host_pid: int) -> bytes:
+        batch = self._procfs.process(host_pid)
+        if self.recorder:
+            self.recorder.write(batch)
+        return batch
+
+    def find_rule(self, number: int, rule: int) -> Numbered | None:
+        return self._in_force.find_rule(number, rule)
+
+    def follow(self, news: Sequence[WorkloadNews]) -> list[str]:
+        """Give workloads their rules and their visibility, and ask who the nameless are."""
+        asked_for = []
+        for each in news:
+            if isinstance(each, Removed):
+                self._workloads.pop(each.cgroup_id, None)
+                self._in_force.forget(each.cgroup_id)
+                continue
+            cgroup_id, workload = each
+            self._workloads[cgroup_id] = workload
+            self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
+            self._in_force.learn(cgroup_id, workload)
+            nameless = workload.container_id if workload.container_name is None else None
+            if nameless is not None and self._runtimes.ask(nameless):
+                asked_for.append(nameless)
+        return asked_for
+
+    def leave_out(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._kernel.leave_out(request)
 
 
 class Agent:
@@ -150,61 +210,32 @@ class Agent:
             on_alerts=self._read_alerts,
             wake=self._waker.wake,
         )
-        self._surroundings = Surroundings(
-            node=node,
-            boot_time_ns=boot_time_ns(),
-            host_pid_ns=self._procfs.host_pid_ns,
-            own_pid=os.getpid(),
-            look_up_process=self._look_up_process,
-            leave_out_group=self._kernel.leave_out_group,
-            leave_out_image=self._kernel.leave_out_image,
-            hidden_of=self._state.hidden_of,
-            hide=self._kernel.hide,
-            find_rule=self.in_force.find_rule,
-            awaits=self._awaits,
-            on_workload=self._learn_workload,
-            on_removed=self._forget_workload,
-        )
         self._runtimes = Runtimes(
             sources_of(config.runtimes), warn, patience_s=config.name_wait_s, wake=self._waker.wake
         )
-        self.waiting = Waiting(
-            ledger,
-            is_wanted=lambda workload: self._selection.wants_workload(
-                workload.container_id, workload.container_name
-            ),
-            is_hidden=lambda event: bool(self._state.hidden_of(event.workload) >> event.operation & 1),
-            log_wait_s=config.name_wait_s,
-            alert_wait_s=config.alert_name_wait_s,
-        )
         self._rings: Rings | None = None
+        self.host = LiveHost(
+            self._kernel, self._procfs, self._runtimes, self._state, self.in_force, self._workloads
+        )
+        self.pipeline = Pipeline(
+            Machine(node, boot_time_ns(), self._procfs.host_pid_ns, {}, platform.release()),
+            self._selection,
+            ledger,
+            host=self.host,
+            visibility=self._state,
+            own_pid=os.getpid(),
+            throttle=_throttle(config),
+            name_wait_s=config.name_wait_s,
+            alert_name_wait_s=config.alert_name_wait_s,
+        )
         self._users.wait(_USERS_S)
         self._refresh()
-        self.pipeline = Pipeline(self._surroundings, self._selection, ledger)
         self._stopping = False
-        self.on_look_up: Callable[[bytes], None] | None = None
-        """Told of each batch that procfs was asked for."""
 
     def _read_alerts(self, alerts: Ring) -> None:
         self._waker.listen_to(alerts.fd)
         assert self._rings
         self._rings.alerts = alerts
-
-    def _awaits(self, container_id: str) -> bool:
-        return self.waiting.is_expected(container_id)
-
-    def _learn_workload(self, cgroup_id: int, workload: Workload) -> None:
-        self._workloads[cgroup_id] = workload
-        if workload.container_name is not None:
-            self.waiting.tell(workload)
-        elif workload.container_id is not None and self._runtimes.ask(workload.container_id):
-            self.waiting.expect(workload.container_id, time.monotonic_ns())
-        self._kernel.hide(cgroup_id, self._state.hidden_of(workload))
-        self.in_force.learn(cgroup_id, workload)
-
-    def _forget_workload(self, cgroup_id: int) -> None:
-        self._workloads.pop(cgroup_id, None)
-        self.in_force.forget(cgroup_id)
 
     def _take_news(self) -> bool:
         """Take in what runtimes have told; whether they have told anything."""
@@ -216,6 +247,7 @@ class Agent:
                 container.workload if container else None,
                 container.cgroup if container else None,
             )
+        self.pipeline.follow(now_ns())
         return bool(told)
 
     def _hear_of_cluster(self) -> None:
@@ -227,6 +259,7 @@ class Agent:
                 workloads = self.pipeline.workloads
                 tell = workloads.expect_pod if told.of == "pod" else workloads.tell_of_pod
                 tell(told.id, told.workload)
+        self.pipeline.follow(now_ns())
         if self._state.treatment_changed:
             self._state.treatment_changed = False
             self._review()
@@ -246,21 +279,10 @@ class Agent:
         if self._cluster and statuses is not None:
             self._cluster.statuses.want(statuses)
 
-    def _look_up_process(self, host_pid: int) -> bytes:
-        batch = self._procfs.process(host_pid)
-        if self.on_look_up:
-            self.on_look_up(batch)
-        return batch
-
     @property
     def missing(self) -> dict[str, str]:
         """What this kernel did not take, and what that costs."""
         return self._kernel.missing
-
-    def header(self) -> Header:
-        """What a recording must know of this machine."""
-        around = self._surroundings
-        return Header(around.node, around.boot_time_ns, around.host_pid_ns, around.users, platform.release())
 
     def stop(self) -> None:
         """End `batches` once what the kernel has sent is read."""
@@ -272,7 +294,7 @@ class Agent:
         self._users.close()
         self._waker.close()
 
-    def batches(self) -> Iterator[bytes]:
+    def batches(self) -> Iterator[Batch]:
         """What was there before, then what the kernel sends, until `stop`."""
         with ExitStack() as stack:
             stack.callback(self._end)
@@ -282,17 +304,18 @@ class Agent:
             self._waker.listen_to(
                 ring.fd
             )  # which rings for the birth of a cgroup: its rules must be there before it acts
-            rings = self._rings = Rings(ring, self.pipeline.knows_who)
+            rings = self._rings = Rings(ring)
             warn(
-                f"watching {', '.join(self._selection.operations)} on {self._surroundings.node.host}", "INFO"
+                f"watching {', '.join(self._selection.operations)} on {self.pipeline.machine.node.host}",
+                "INFO",
             )
             for name, cost in self._kernel.missing.items():
                 warn(f"without {name}: {cost}; `hauberk probe` tells why")
             # attached first and asked for the past second: nothing falls in between
             stack.callback(self._runtimes.close)
             self._runtimes.look()
-            yield from self._procfs.cgroups()
-            yield from self._procfs.processes()
+            yield from map(decode_batch, self._procfs.cgroups())
+            yield from map(decode_batch, self._procfs.processes())
             if self._cluster:
                 stack.callback(self._cluster.close)
                 self._cluster.start()
@@ -301,11 +324,11 @@ class Agent:
             sleep_s = _POLL_S
             next_refresh = time.monotonic() + 1
             while not self._stopping:  # however much there is to read: after the detach it comes to an end
-                batch = rings.read()
+                batch = rings.read(self.pipeline.knows_who)
                 told = self._take_news()
-                if batch or told or self.waiting:
+                if batch.content or told or self.pipeline.waiting:
                     yield batch  # or time passes
-                if batch:
+                if batch.content:
                     sleep_s = _POLL_S
                 else:
                     self._waker.wait(sleep_s)  # what happens gathers meanwhile; an alert ends it at once
@@ -317,9 +340,9 @@ class Agent:
                     self._runtimes.look()
                     self._tell_statuses()
                     next_refresh = time.monotonic() + 1
-                    yield b""  # time passes
+                    yield NOTHING  # time passes
             self._kernel.detach()
-            while batch := rings.read():
+            while (batch := rings.read(self.pipeline.knows_who)).content:
                 yield batch
             if self.in_force.outlives_us:
                 warn("what is blocked stays blocked; `hauberk agent --uninstall` ends that", "INFO")
@@ -337,10 +360,12 @@ class Agent:
 
     def _refresh(self) -> None:
         """Follow a clock that was set, and users that came or went."""
+        machine = self.pipeline.machine
         now = boot_time_ns()
-        if abs(now - self._surroundings.boot_time_ns) > _CLOCK_DRIFT_NS:
-            self._surroundings.boot_time_ns = now
-        self._surroundings.users = self._users.names
+        if abs(now - machine.boot_time_ns) > _CLOCK_DRIFT_NS:
+            self.pipeline.machine = machine = msgspec.structs.replace(machine, boot_time_ns=now)
+        if machine.users is not self._users.names:
+            self.pipeline.machine = msgspec.structs.replace(machine, users=self._users.names)
 
 
 def _defaults(config: Config) -> Defaults:
@@ -384,42 +409,23 @@ def _throttle(config: Config) -> Throttle | None:
     )
 
 
-def tell(
-    batches: Iterable[bytes],
+def run_pipeline(
+    batches: Iterable[Batch],
     pipeline: Pipeline,
     receivers: Sequence[Receiver],
-    throttle: Throttle | None = None,
-    waiting: Waiting | None = None,
-    now_ns: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
 ) -> None:
     """The whole way, from batches to receivers, until there are no more."""
     gc.set_threshold(_GC_THRESHOLD)
 
     def put(events: list[Event]) -> None:
-        if throttle:
-            events = _fold(events, throttle, now_ns(), pipeline.ledger)
         if events:
             for receiver in receivers:
                 receiver.put(events)
 
     for batch in batches:
-        events = pipeline.events(batch)
-        put(events if waiting is None else waiting.pass_on(events, time.monotonic_ns()))
-    if waiting is not None:
-        put(waiting.flush())
-    if throttle and (events := throttle.flush()):
-        pipeline.ledger.summaries += len(events)
-        for receiver in receivers:
-            receiver.put(events)
-
-
-def _fold(events: list[Event], throttle: Throttle, now_ns: int, ledger: Ledger) -> list[Event]:
-    """The events without repeated alerts, and the summaries that are due."""
-    told = [event for event in events if event.verdict is None or throttle.offer(event)]
-    ledger.folded += len(events) - len(told)
-    summaries = throttle.due(now_ns)
-    ledger.summaries += len(summaries)
-    return told + summaries
+        put(pipeline.events(batch, clock()))
+    put(pipeline.flush(clock()))
 
 
 def expect_threads() -> None:
@@ -453,7 +459,7 @@ def run(config: Config, ledger: Ledger) -> None:
 
             server = MetricsServer(config.metrics, ledger, refresh)
             stack.callback(server.close)
-        tell(agent.batches(), agent.pipeline, receivers, _throttle(config), agent.waiting)
+        run_pipeline(agent.batches(), agent.pipeline, receivers)
 
 
 @contextmanager
@@ -482,17 +488,17 @@ def uninstall() -> int:
 def record(config: Config, path: Path, ledger: Ledger) -> None:
     """Write what the kernel sends to a recording until SIGINT or SIGTERM."""
     # who only records decides nothing: the agent beside it does
-    agent = Agent(msgspec.structs.replace(config, enforce="off"), ledger)
+    agent = Agent(msgspec.structs.replace(config, enforce="off", alert_throttling=False), ledger)
     counts = ledger.outputs.setdefault(str(path), OutputCounts())
-    with Recorder(path, agent.header()) as recorder:
+    with Recorder(path, agent.pipeline.machine) as recorder:
         _on_signals(agent, None)
-        agent.on_look_up = recorder.write  # what is asked of procfs now cannot be asked at replay
+        agent.host.recorder = recorder  # what is asked of procfs now cannot be asked at replay
         for batch in agent.batches():
-            events = agent.waiting.pass_on(agent.pipeline.events(batch), time.monotonic_ns())
-            recorder.write(batch)
+            events = agent.pipeline.events(batch, now_ns())
+            recorder.write(batch.content)
             counts.offered += len(events)
             counts.delivered += len(events)
-        rest = len(agent.waiting.flush())
+        rest = len(agent.pipeline.flush(now_ns()))
         counts.offered += rest
         counts.delivered += rest
 
@@ -500,18 +506,11 @@ def record(config: Config, path: Path, ledger: Ledger) -> None:
 def replay(config: Config, path: Path, ledger: Ledger) -> None:
     """Send a recording through the pipeline."""
     recording = Recording(path)
-    header = recording.header
-    surroundings = Surroundings(
-        node=header.node,
-        boot_time_ns=header.boot_time_ns,
-        host_pid_ns=header.host_pid_ns,
-        users=header.users,
-    )
-    pipeline = Pipeline(surroundings, config.selection(), ledger)
+    pipeline = Pipeline(recording.machine, config.selection(), ledger)
     # the spools are the agent's; and a recording does not run away
     outputs = open_outputs(config, ledger, warn, spooled=False)
     try:
-        tell(_as_there_is_room(recording.batches(), outputs), pipeline, [outputs])
+        run_pipeline(_as_there_is_room(recording.batches(), outputs), pipeline, [outputs])
     finally:
         outputs.close(_CLOSE_S)
     if recording.damaged:
@@ -520,10 +519,10 @@ def replay(config: Config, path: Path, ledger: Ledger) -> None:
         warn(f"{path}: cut off: the last {recording.cut_bytes} bytes are no whole chunk")
 
 
-def _as_there_is_room(batches: Iterable[bytes], outputs: Outputs) -> Iterator[bytes]:
+def _as_there_is_room(batches: Iterable[bytes], outputs: Outputs) -> Iterator[Batch]:
     """The batches, no faster than the outputs take what is in them."""
     for batch in batches:
-        yield batch
+        yield decode_batch(batch)
         outputs.wait_for_room()
 
 

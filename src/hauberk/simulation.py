@@ -40,7 +40,7 @@ class RecordedAccesses:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._processes = Processes()
-        self._workloads = Workloads(recording.header.host_pid_ns)
+        self._workloads = Workloads(recording.machine.host_pid_ns)
         self._sockets: dict[tuple[int, int], Access] = {}
         """Host PID and descriptor -> what was made. Who inherited one is not known."""
 
@@ -51,6 +51,7 @@ class RecordedAccesses:
         for batch in self._recording.batches():
             for record in decode_batch(batch).records:
                 yield from self._accesses(record)
+            self._workloads.take_news()  # nobody here waits for it
 
     def _accesses(self, record: Record) -> Iterator[Recorded]:
         # of an exec, the image that is about to go: the table knows it until the record is applied
@@ -138,7 +139,7 @@ def simulate_recording(
     """What these policies would have done to what was recorded; raises DecodeError if it is no recording."""
     recording = Recording(path)
     accesses = RecordedAccesses(recording)
-    candidates = Candidates(policies, recording.header.node.host, posture, host_posture)
+    candidates = Candidates(policies, recording.machine.node.host, posture, host_posture)
     simulation = simulate(accesses, candidates.rules_of)
     simulation.records = accesses.records
     return simulation, recording

@@ -3,16 +3,19 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hauberk.config import Selection
+from hauberk.decode.records import decode_batch
 from hauberk.errors import HauberkError
 from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Node
-from hauberk.pipeline import Pipeline, Surroundings
+from hauberk.model.machine import Machine
+from hauberk.pipeline import Pipeline
+from hauberk.pipeline.host import Host, Request
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import cgroup_placement
 from hauberk.sensor.procfs import Procfs
@@ -34,6 +37,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.tier(tier))
 
 
+class _Host(Host):
+    """The host, as far as these tests ask it."""
+
+    def __init__(self, procfs: Procfs, kernel: Kernel) -> None:
+        self._procfs = procfs
+        self._kernel = kernel
+
+    def process(self, host_pid: int) -> bytes:
+        return self._procfs.process(host_pid)
+
+    def leave_out(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._kernel.leave_out(request)
+
+
 class Watch:
     """The programs attached to the running kernel, and the real pipeline behind them."""
 
@@ -45,20 +63,13 @@ class Watch:
         self.ledger = Ledger()
         self.boot_time_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.pipeline = Pipeline(
-            Surroundings(
-                node=Node("test"),
-                boot_time_ns=self.boot_time_ns,
-                host_pid_ns=procfs.host_pid_ns,
-                users={0: "root"},
-                look_up_process=procfs.process,
-                leave_out_group=self.kernel.leave_out_group,
-                leave_out_image=self.kernel.leave_out_image,
-            ),
+            Machine(Node("test"), self.boot_time_ns, procfs.host_pid_ns, {0: "root"}),
             selection,
             self.ledger,
+            host=_Host(procfs, self.kernel),
         )
         for batch in (*procfs.cgroups(), *procfs.processes()):
-            self.pipeline.events(batch)
+            self.pipeline.events(decode_batch(batch))
         self._seen: list[Event] = []
 
     @property
@@ -70,7 +81,7 @@ class Watch:
         """All events since the last call."""
         found: list[Event] = []
         while batch := self.ring.read():
-            found += self.pipeline.events(batch)
+            found += self.pipeline.events(decode_batch(batch))
         return found
 
     def events_of(self, act: Act, events: list[Event]) -> list[Event]:

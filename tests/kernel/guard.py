@@ -15,13 +15,16 @@ from typing import Literal, NamedTuple, NoReturn, Self, TypeAlias
 
 from hauberk.abi import HASH_PRIME
 from hauberk.config import Selection
+from hauberk.decode.records import decode_batch
 from hauberk.enforcement.installed import Installed
 from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Node
+from hauberk.model.machine import Machine
 from hauberk.model.policy import Action
 from hauberk.model.workload import Workload
-from hauberk.pipeline import Pipeline, Surroundings
-from hauberk.policy.decide import Posture
+from hauberk.pipeline import Pipeline
+from hauberk.pipeline.host import Host
+from hauberk.policy.decide import Numbered, Posture
 from hauberk.policy.document import parse_documents
 from hauberk.sensor.loader import Kernel
 from hauberk.sensor.probe import probe
@@ -52,6 +55,20 @@ class Act(NamedTuple):
     logs: list[Event]
 
 
+class _Host(Host):
+    """The host, as far as these tests ask it."""
+
+    def __init__(self, procfs: Procfs, installed: Installed) -> None:
+        self._procfs = procfs
+        self._installed = installed
+
+    def process(self, host_pid: int) -> bytes:
+        return self._procfs.process(host_pid)
+
+    def find_rule(self, number: int, rule: int) -> Numbered | None:
+        return self._installed.find_rule(number, rule)
+
+
 class Guard:
     """One workload whose policies and posture can be changed."""
 
@@ -77,18 +94,17 @@ class Guard:
         self.installed.learn(self.cgroup.stat().st_ino, self.workload)
         procfs = Procfs(self.mount)
         self._pipeline = Pipeline(
-            Surroundings(
-                node=Node("test"),
-                boot_time_ns=time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-                host_pid_ns=procfs.host_pid_ns,
-                look_up_process=procfs.process,
-                find_rule=self.installed.find_rule,
+            Machine(
+                Node("test"),
+                time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+                procfs.host_pid_ns,
             ),
             selection,
             self.ledger,
+            host=_Host(procfs, self.installed),
         )
         for batch in (*procfs.cgroups(), *procfs.processes()):
-            self._pipeline.events(batch)
+            self._pipeline.events(decode_batch(batch))
         if place == "cgroup":
             self._begin()
 
@@ -209,7 +225,7 @@ class Guard:
                 batches.append(batch)
             if not batches and not alerts:
                 return found
-            found += self._pipeline.events(b"".join((*batches, alerts)))
+            found += self._pipeline.events(decode_batch(b"".join((*batches, alerts))))
 
     def __enter__(self) -> Self:
         return self

@@ -577,7 +577,7 @@ def _explain_recording(
     from hauberk.simulation import Candidates, RecordedAccesses
 
     recording = Recording(path)
-    candidates = Candidates(found, recording.header.node.host, *_postures(settings))
+    candidates = Candidates(found, recording.machine.node.host, *_postures(settings))
     recorded = RecordedAccesses(recording)
     told: set[int] = set()
     for record, access, workload, _ in recorded:

@@ -5,10 +5,11 @@ bits below, page offset) and `length` bytes, padded to 8. The bytes may be anybo
 with a flipped bit, the entry that has it is lost and no other that can still be found.
 """
 
+from operator import attrgetter
 from struct import Struct
 from typing import Final, NamedTuple
 
-from hauberk.abi import ITEM, RECORD, Hook
+from hauberk.abi import ITEM, RECORD, Hook, RecordFlag
 from hauberk.model.record import Item, Record
 
 _BUSY: Final = 1 << 31
@@ -18,17 +19,23 @@ _ENTRY: Final = Struct("<I4x" + RECORD.format.removeprefix("<"))
 _ENTRY_SIZE: Final = _ENTRY.size
 _ITEM_SIZE: Final = ITEM.size
 _HOOKS_END: Final = int(Hook.COUNT)
+_ALERT: Final = int(RecordFlag.ALERT)
+_time_of: Final = attrgetter("time_ns")
 
 
-class Decoded(NamedTuple):
-    """What a batch held."""
+class Batch(NamedTuple):
+    """What was read at once, and what it holds."""
 
+    content: bytes
     records: list[Record]
     unknown: int
     """Entries that are no records of ours; what remains of a batch that was cut counts as one."""
 
 
-def decode_batch(batch: bytes) -> Decoded:
+NOTHING: Final = Batch(b"", [], 0)
+
+
+def decode_batch(batch: bytes) -> Batch:
     """Decode every entry; one that makes no sense is counted and passed over."""
     records: list[Record] = []
     unknown = 0
@@ -36,7 +43,7 @@ def decode_batch(batch: bytes) -> Decoded:
     unpack_entry, unpack_item, append = _ENTRY.unpack_from, ITEM.unpack_from, records.append
     while at < end:
         if end - at < _ENTRY_SIZE:
-            return Decoded(records, unknown + 1)
+            return Batch(batch, records, unknown + 1)
         (
             length, time_ns, sequence, cgroup_id, start_ns, result, a0, a1, a2, a3, a4, a5,
             tgid, tid, ppid, ns_tgid, ns_ppid, pid_ns, mnt_ns, uid, exec_id, hook, syscall, cpu, flags, size,
@@ -51,7 +58,7 @@ def decode_batch(batch: bytes) -> Decoded:
         item_at = at + _ENTRY_SIZE
         stop = at + _FRAME_SIZE + length
         if stop > end:
-            return Decoded(records, unknown + 1)
+            return Batch(batch, records, unknown + 1)
         at += _FRAME_SIZE + (length + 7 & ~7)
         items: list[Item] = []
         last_item_at = stop - _ITEM_SIZE
@@ -70,4 +77,11 @@ def decode_batch(batch: bytes) -> Decoded:
                 tuple(items),
             )
         )  # fmt: skip
-    return Decoded(records, unknown)
+    return Batch(batch, records, unknown)
+
+
+def in_order(records: list[Record]) -> list[Record]:
+    """The records in the order of time. Alerts stand behind those of their time, some of which tell of what came after."""
+    if records and records[-1].flags & _ALERT:
+        records.sort(key=_time_of)
+    return records

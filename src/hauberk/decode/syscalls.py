@@ -259,6 +259,11 @@ SLOTS: Final = (
 URING_SLOTS: Final = SLOTS | {SYSCALLS[row.name]: row for row in _URING_ROWS}
 """The same for requests of io_uring, which the kernel programs tell as the equivalent native call."""
 
+TARGETS: Final = {
+    slot: index for slot, row in SLOTS.items() for index, (_, kind) in enumerate(row.arguments) if kind is PID
+}
+"""Of the calls that act upon a process: which argument is its PID."""
+
 
 def kernel_rows() -> Iterator[tuple[int, bytes]]:
     """What the kernel programs know of the catalogue: `struct syscall` by slot."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hauberk.abi import Operation
+from hauberk.metrics import Ledger
 from hauberk.model.event import Event, Folded
 from hauberk.model.policy import Action
 
@@ -110,6 +111,14 @@ class Throttle:
             return event
         self._fold(window, event)
         return None
+
+    def fold(self, events: list[Event], now_ns: int, ledger: Ledger) -> list[Event]:
+        """The events without repeated alerts, and the summaries that are due."""
+        delivered = [event for event in events if event.verdict is None or self.offer(event)]
+        ledger.folded += len(events) - len(delivered)
+        summaries = self.due(now_ns)
+        ledger.summaries += len(summaries)
+        return delivered + summaries if summaries else delivered
 
     def due(self, now_ns: int) -> list[Event]:
         """The summaries of all holds that are over by now; each is told once."""

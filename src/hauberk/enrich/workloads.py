@@ -2,13 +2,12 @@
 
 import re
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from hauberk.abi import Hook, ItemKind, RecordFlag
 from hauberk.decode.text import decode_text
 from hauberk.model.record import Record
-from hauberk.model.workload import HOST, Workload, merge
+from hauberk.model.workload import HOST, Found, Removed, Workload, WorkloadNews, merge
 
 REMOVED_KEPT: Final = 1024
 """How many removed cgroups stay known: events of their last processes may still come."""
@@ -69,12 +68,12 @@ def plain_container_id_of(path: str) -> str | None:
 class Workloads:
     """Every cgroup of the hierarchy that containers are in, by its ID.
 
-    `on_found` is told of each cgroup and its workload as soon as both are known.
+    What becomes known of them is news, until it is taken.
     """
 
-    def __init__(self, host_pid_ns: int, on_found: Callable[[int, Workload], None] | None = None) -> None:
+    def __init__(self, host_pid_ns: int) -> None:
         self._host_pid_ns = host_pid_ns
-        self._on_found = on_found
+        self._news: list[WorkloadNews] = []
         self._paths: dict[int, str] = {}
         self._found: dict[tuple[int, bool], Workload] = {}
         self._by_runtime: dict[str, Workload] = {}
@@ -100,12 +99,20 @@ class Workloads:
         if record.hook != Hook.CGROUP:
             return
         if record.flags & RecordFlag.DELETED:
+            self._news.append(Removed(record.cgroup_id))
             self._removed.append(record.cgroup_id)
             if len(self._removed) > REMOVED_KEPT:
                 self._forget(self._removed.popleft())
         else:
             self._forget(record.cgroup_id)
             self._paths[record.cgroup_id] = decode_text(record.find(ItemKind.CGROUP) or b"")
+
+    def take_news(self) -> list[WorkloadNews]:
+        """What has become known since the last call, in that order."""
+        if not self._news:
+            return []
+        news, self._news = self._news, []
+        return news
 
     def is_known(self, cgroup_id: int) -> bool:
         """Whether a record has told of this cgroup."""
@@ -157,8 +164,7 @@ class Workloads:
         self._containers[container_id] = workload, keys
         for key in keys:
             self._found[key] = workload
-            if self._on_found:
-                self._on_found(key[0], workload)
+            self._news.append(Found(key[0], workload))
 
     def _merge(self, container_id: str) -> Workload:
         nothing = Workload(container_id=container_id)
@@ -232,8 +238,7 @@ class Workloads:
         workload = self._found[key] = self._resolve(*key)
         if workload.container_id:
             self._containers.setdefault(workload.container_id, (workload, set()))[1].add(key)
-        if self._on_found:
-            self._on_found(key[0], workload)
+        self._news.append(Found(key[0], workload))
         return workload
 
     def _resolve(self, cgroup_id: int, inside: bool) -> Workload:

@@ -1,5 +1,7 @@
 """A workload: whatever events belong to, a container or the host."""
 
+from typing import NamedTuple, TypeAlias
+
 import msgspec
 
 
@@ -62,3 +64,19 @@ def merge(runtime: Workload, pod: Workload) -> Workload:
         started_ns=runtime.started_ns or pod.started_ns,
         is_pause=runtime.is_pause,
     )
+
+
+class Found(NamedTuple):
+    """The workload of a cgroup is known, or better known than before."""
+
+    cgroup_id: int
+    workload: Workload
+
+
+class Removed(NamedTuple):
+    """A cgroup is gone."""
+
+    cgroup_id: int
+
+
+WorkloadNews: TypeAlias = Found | Removed

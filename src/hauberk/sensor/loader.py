@@ -22,7 +22,7 @@ from hauberk.config import Selection
 from hauberk.decode.syscalls import kernel_rows
 from hauberk.errors import KernelError
 from hauberk.metrics import ALERT_CPUS, KernelCounts
-from hauberk.model.record import Record
+from hauberk.pipeline.host import Hide, LeaveOutGroup, LeaveOutImage, Request
 from hauberk.sensor.libbpf import Libbpf, Map, Object
 from hauberk.sensor.probe import CgroupPlacement
 from hauberk.sensor.ring import Ring
@@ -251,9 +251,15 @@ class Kernel:
             ),
         )
 
-    def leave_out_group(self, cgroup_id: int) -> None:
-        """From now on count the events of this cgroup as filtered in the kernel."""
-        self._tell_of_group(cgroup_id, Unwanted.WHOLLY)
+    def leave_out(self, request: Request) -> None:
+        """From now on count these events as filtered in the kernel."""
+        match request:
+            case LeaveOutGroup(cgroup_id):
+                self._tell_of_group(cgroup_id, Unwanted.WHOLLY)
+            case Hide(cgroup_id, operations):
+                self.hide(cgroup_id, operations)
+            case LeaveOutImage(host_pid, start_ns, exec_id):
+                self._leave_out("unwanted_images", IMAGE.pack(start_ns, host_pid, exec_id))
 
     def hide(self, cgroup_id: int, operations: int) -> None:
         """Leave out the events of these operations, a bit for each, and no others."""
@@ -270,10 +276,6 @@ class Kernel:
         if not self._by_group and self._selection:
             self._by_group = True
             self.select(self._selection)
-
-    def leave_out_image(self, record: Record) -> None:
-        """The same for the image that this record's process runs."""
-        self._leave_out("unwanted_images", IMAGE.pack(record.start_ns, record.host_pid, record.exec_id))
 
     def _leave_out(self, name: str, key: bytes, value: bytes = b"\1") -> None:
         # what was sent before the kernel knew comes in a row

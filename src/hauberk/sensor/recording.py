@@ -1,6 +1,6 @@
 """Recordings: raw records in a file, to be replayed through the real pipeline.
 
-``HAUBERK\\n``, a `<III` of ABI version, size and CRC-32 of the header, the header (JSON: what the records alone do not tell),
+``HAUBERK\\n``, a `<III` of ABI version, size and CRC-32 of the header, the header (JSON: `Machine`, what the records alone do not tell),
 then chunks: a `<II` of size and CRC-32, and a batch of that size. A recording that was cut off is good up to
 its last whole chunk.
 """
@@ -9,13 +9,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self
 
 import msgspec
 
 from hauberk.abi import ABI_VERSION
 from hauberk.errors import DecodeError, SinkError
-from hauberk.model.event import Node
+from hauberk.model.machine import Machine
 
 MAGIC: Final = b"HAUBERK\n"
 _START: Final = struct.Struct("<III")
@@ -23,25 +23,14 @@ _PAIR: Final = struct.Struct("<II")
 _CHUNK_LIMIT: Final = 64 << 20
 
 
-class Header(msgspec.Struct, frozen=True):
-    """What replay needs besides the records."""
-
-    node: Node
-    boot_time_ns: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-    host_pid_ns: int
-    users: dict[int, str] = {}
-    kernel: str = ""
-    """Release of the kernel that was recorded."""
-
-
 class Recorder:
     """Writes a recording. `write` raises SinkError, after which the file is good up to the last chunk."""
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, machine: Machine) -> None:
         self._path = path
         try:
             self._file: BinaryIO = path.open("wb")
-            content = msgspec.json.encode(header)
+            content = msgspec.json.encode(machine)
             start = _START.pack(ABI_VERSION, len(content), zlib.crc32(content))
             self._file.write(MAGIC + start + content)
             self._file.flush()
@@ -94,7 +83,7 @@ class Recording:
         if zlib.crc32(content) != checksum:
             raise DecodeError(f"{path}: the header is damaged: its checksum is wrong")
         try:
-            self.header = msgspec.json.decode(content, type=Header)
+            self.machine = msgspec.json.decode(content, type=Machine)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DecodeError(f"{path}: the header is damaged: {error}") from error
 

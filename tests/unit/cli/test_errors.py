@@ -74,10 +74,11 @@ def needs_root() -> None:
 def recording(tmp_path: Path) -> Path:
     """An empty recording that is whole."""
     from hauberk.model.event import Node
-    from hauberk.sensor.recording import Header, Recorder
+    from hauberk.model.machine import Machine
+    from hauberk.sensor.recording import Recorder
 
     path = tmp_path / "recording"
-    Recorder(path, Header(Node("test"), 0, 0)).close()
+    Recorder(path, Machine(Node("test"), 0, 0)).close()
     return path
 
 

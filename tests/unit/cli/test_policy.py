@@ -13,11 +13,12 @@ from hauberk.cli.main import app
 from hauberk.constants import SYSCALLS
 from hauberk.errors import ConfigError, HauberkError, PolicyError, SinkError
 from hauberk.model.event import Node
+from hauberk.model.machine import Machine
 from hauberk.policy.asked import NAMES, asked
 from hauberk.policy.document import parse_documents
 from hauberk.policy.rules import matches
 from hauberk.sensor.probe import POLICIES, CgroupPlacement, Finding, Report, State
-from hauberk.sensor.recording import Header, Recorder
+from hauberk.sensor.recording import Recorder
 from tests.unit.decode.raw import CWD, frame, raw_record
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -489,7 +490,7 @@ def test_explain_native_alert() -> None:
 
 
 def recorded() -> None:
-    with Recorder(Path("x.rec"), Header(Node("here"), 0, 4026531836)) as recorder:
+    with Recorder(Path("x.rec"), Machine(Node("here"), 0, 4026531836)) as recorder:
         recorder.write(exec_of(b"/usr/bin/sh") + exec_of(b"/usr/bin/id") + exec_of(b"/usr/bin/ls"))
         recorder.write(call("openat", OBJECT_SHADOW, arguments=(0, 0, 1)) + exec_of(b"/opt/nc"))
 
@@ -541,7 +542,7 @@ def test_simulate() -> None:
             call("connect", inet, arguments=(8,)),
         )
     )
-    with Recorder(Path("x.rec"), Header(Node("here"), 0, 4026531836)) as recorder:
+    with Recorder(Path("x.rec"), Machine(Node("here"), 0, 4026531836)) as recorder:
         recorder.write(batch)
     code, text, errors = run("simulate", "host.yaml", "--recording", "x.rec", "--format", "json")
     told = json.loads(text)
@@ -573,7 +574,7 @@ def test_simulate() -> None:
 
 def test_cut_recording() -> None:
     """What is left is judged, and what is missing is said."""
-    with Recorder(Path("x.rec"), Header(Node("here"), 0, 4026531836)) as recorder:
+    with Recorder(Path("x.rec"), Machine(Node("here"), 0, 4026531836)) as recorder:
         recorder.write(exec_of(b"/opt/nc"))
     with Path("x.rec").open("ab") as file:
         file.write(b"\1\2\3")

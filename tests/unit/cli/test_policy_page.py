@@ -12,9 +12,10 @@ from hauberk.abi import Hook, ItemKind, RecordFlag
 from hauberk.cli.main import app
 from hauberk.errors import HauberkError
 from hauberk.model.event import Node
+from hauberk.model.machine import Machine
 from hauberk.policy.check import check
 from hauberk.policy.document import parse_documents
-from hauberk.sensor.recording import Header, Recorder
+from hauberk.sensor.recording import Recorder
 from tests.unit.decode.raw import CWD, frame, raw_record
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +48,7 @@ def answer(command: str) -> str:
 def record(path: Path) -> None:
     """A shell that executes this and that, and at last what the page tells of."""
     paths = (b"/usr/bin/bash", b"/usr/bin/ls", b"/usr/bin/bash", b"/tmp/hbtrue")
-    with Recorder(path, Header(Node("here"), 0, 4026531836)) as recorder:
+    with Recorder(path, Machine(Node("here"), 0, 4026531836)) as recorder:
         for each in paths:
             items = (
                 (ItemKind.EXECUTABLE, 0, each),

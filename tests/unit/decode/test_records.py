@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hauberk.abi import RECORD, Hook, ItemKind, RecordFlag
-from hauberk.decode.records import decode_batch
+from hauberk.decode.records import NOTHING, decode_batch
 from hauberk.model.record import Record
 from tests.unit.decode.raw import CWD, frame, raw_record
 
@@ -53,12 +53,12 @@ def test_every_field() -> None:
         items=((ItemKind.CWD, 0, b"/home/ada"), (ItemKind.OBJECT, 0, b"/etc/passwd")),
     )
 
-    assert ([expected], 0) == decode_batch(frame(raw))
+    assert (frame(raw), [expected], 0) == decode_batch(frame(raw))
 
 
 def test_empty_batch() -> None:
     """Nothing holds nothing."""
-    assert ([], 0) == decode_batch(b"")
+    assert NOTHING == decode_batch(b"")
 
 
 def test_discarded_entry_is_no_record() -> None:

@@ -12,7 +12,7 @@ from hauberk.enrich.workloads import (
     pod_uid_of,
 )
 from hauberk.model.record import Record
-from hauberk.model.workload import Owner, Workload
+from hauberk.model.workload import Found, Owner, Workload
 
 ID = "72de193fc8d849cd052affae5a53a27111bcefb75385635dcb374acdf31a5548"
 OTHER = "e10d5edb62ac2daa4eb9a2146e2f2cfa87b6a5f30bd3a0123456789abcdef012"
@@ -109,13 +109,8 @@ def _record(cgroup_id: int, hook: Hook, items: tuple[tuple[int, int, bytes], ...
 
 
 @pytest.fixture
-def found() -> list[tuple[int, Workload]]:
-    return []
-
-
-@pytest.fixture
-def workloads(found: list[tuple[int, Workload]]) -> Workloads:
-    return Workloads(HOST_PID_NS, lambda cgroup_id, workload: found.append((cgroup_id, workload)))
+def workloads() -> Workloads:
+    return Workloads(HOST_PID_NS)
 
 
 def test_what_was_told_before_is_there_from_the_first_record(workloads: Workloads) -> None:
@@ -125,22 +120,23 @@ def test_what_was_told_before_is_there_from_the_first_record(workloads: Workload
     assert workloads.find(acting(7)) == POD
 
 
-def test_what_is_told_later_reaches_every_cgroup_of_the_container(
-    workloads: Workloads, found: list[tuple[int, Workload]]
-) -> None:
+def test_what_is_told_later_reaches_every_cgroup_of_the_container(workloads: Workloads) -> None:
     for cgroup_id, path in ((7, f"/docker/{ID}"), (8, f"/docker/{ID}/inner"), (9, f"/docker/{OTHER}")):
         workloads.apply(born(cgroup_id, path))
         workloads.find(acting(cgroup_id))
-    found.clear()
+    assert workloads.take_news() == [
+        Found(7, Workload(ID)),
+        Found(8, Workload(ID)),
+        Found(9, Workload(OTHER)),
+    ]
 
     workloads.tell_of_pod(ID, POD)
 
-    assert sorted(cgroup_id for cgroup_id, _ in found) == [7, 8]
+    assert sorted(workloads.take_news()) == [Found(7, POD), Found(8, POD)]
     assert workloads.find(acting(8)) == POD
     assert workloads.find(acting(9)) == Workload(OTHER)
-    found.clear()
     workloads.tell_of_pod(ID, POD)
-    assert found == [], "it is no news a second time"
+    assert workloads.take_news() == [], "it is no news a second time"
 
 
 @pytest.mark.parametrize("runtime_first", [True, False])
