@@ -144,7 +144,7 @@ def test_from_pod_to_alert(
     )
     status = api.get(made)["status"]["nodes"][NODE]
     assert (status["state"], status["workloads"]) == ("Observed", 1)
-    assert "no BPF-LSM" in status["problems"][0]
+    assert "BPF-LSM is missing" in status["problems"][0]
 
     api.change(namespace, {"metadata": {"annotations": {"kubearmor-visibility": "none"}}})
 
